@@ -1,0 +1,1 @@
+"""Plug multitrack into the training loops that people already run."""

@@ -1,0 +1,1 @@
+"""Record once, deliver everywhere; knows nothing of torch and loads no client."""

@@ -1,0 +1,1 @@
+"""One module a backend: each adapts one real client to `multitrack.trackers.protocol`."""

@@ -1,0 +1,225 @@
+"""A run's folder: where everything lies, and what a courier keeps beside its cursor."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from multitrack.trackers.protocol import Attachment
+from multitrack.trackers.records import Status
+
+JOURNAL = "journal.jsonl"
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+
+Phase: TypeAlias = Literal["starting", "delivering", "waiting", "retrying", "parked", "done"]
+"""What a courier was doing when it last wrote its state.
+
+starting: opening the client; delivering: it has records to bring; waiting: all is delivered and
+the run goes on; retrying: the backend does not answer, it tries again; parked: nothing goes
+through until a person acts; done: all is delivered and the backend knows the outcome.
+"""
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """A batch in delivery: found again by the next courier, it shows that this one crashed."""
+
+    offset: int
+    tries: int
+
+
+class CourierState(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What one courier knows, in ``couriers/<backend>/state.json``.
+
+    Attributes:
+        offset: the cursor: bytes of the journal that the backend has acknowledged.
+        delivered: records acknowledged.
+        refused: records, or parts of records, set aside in ``refused.jsonl``.
+        corrupt: unreadable lines of the journal that were skipped.
+        phase: what it was doing last.
+        message: why, as one line: the last error, or what a parked courier waits for.
+        remedy: what a person can type or do about it.
+        failures: deliveries that failed since the last one that went through.
+        attempt: the batch in delivery.
+        attachment: how to find the run at the backend.
+        told: the status that the backend was told last.
+        pid: the courier's process.
+        updated: Unix time of this state, in seconds.
+    """
+
+    offset: int = 0
+    delivered: int = 0
+    refused: int = 0
+    corrupt: int = 0
+    phase: Phase = "starting"
+    message: str | None = None
+    remedy: str | None = None
+    failures: int = 0
+    attempt: Attempt | None = None
+    attachment: Attachment | None = None
+    told: Status | None = None
+    pid: int = 0
+    updated: float = 0.0
+
+
+class Refusal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A line of ``refused.jsonl``: what a backend did not take, and why.
+
+    Attributes:
+        time: Unix time, in seconds.
+        offset: where the record's line starts in the journal.
+        record: its type.
+        key: the metric, param or media name; None for the whole record.
+        reason: one line.
+    """
+
+    time: float
+    offset: int
+    record: str
+    reason: str
+    key: str | None = None
+
+
+class CourierFolder:
+    """``<run>/couriers/<backend>``: cursor, lock, log, and what was refused.
+
+    Args:
+        path: the folder; it is created when something is first written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.backend = path.name
+        self.state = path / "state.json"
+        self.lock = path / "lock"
+        self.log = path / "log.txt"
+        self.refused = path / "refused.jsonl"
+        self.settings = path / "settings.json"
+
+    def create(self) -> None:
+        """Make the folder, readable by its owner alone."""
+        self.path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+
+    def read_state(self) -> CourierState:
+        """Return the stored state, or a fresh one if nothing was delivered yet.
+
+        Raises:
+            msgspec.DecodeError: the file is not a state.
+        """
+        try:
+            return msgspec.json.decode(self.state.read_bytes(), type=CourierState)
+        except FileNotFoundError:
+            return CourierState()
+
+    def write_state(self, state: CourierState) -> None:
+        """Replace the stored state, atomically."""
+        state.updated = time.time()
+        replace_file(self.state, msgspec.json.encode(state))
+
+    def read_settings(self) -> dict[str, Any]:
+        """Return the settings that the run was started with; none of them is a secret."""
+        try:
+            values: dict[str, Any] = msgspec.json.decode(self.settings.read_bytes(), type=dict)
+        except FileNotFoundError:
+            return {}
+        return values
+
+    def write_settings(self, values: dict[str, Any]) -> None:
+        """Keep the settings that the run was started with."""
+        replace_file(self.settings, msgspec.json.encode(values))
+
+    def set_aside(self, refusal: Refusal) -> None:
+        """Add a line to ``refused.jsonl``."""
+        append_line(self.refused, msgspec.json.encode(refusal))
+
+    def read_refused(self) -> list[Refusal]:
+        """Return what was set aside, in order."""
+        try:
+            lines = self.refused.read_bytes().splitlines()
+        except FileNotFoundError:
+            return []
+        return [msgspec.json.decode(line, type=Refusal) for line in lines]
+
+
+class RunFolder:
+    """``<dir>/<run_id>``.
+
+    Args:
+        path: the run's folder.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path).absolute()
+        self.run_id = self.path.name
+        self.journal = self.path / JOURNAL
+        self.writer_lock = self.path / "writer.lock"
+        self.files = self.path / "files"
+
+    def create(self) -> None:
+        """Make the folder, readable by its owner alone."""
+        self.path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+
+    def courier(self, backend: str) -> CourierFolder:
+        """Return the folder of one backend's courier."""
+        return CourierFolder(self.path / "couriers" / backend)
+
+    def couriers(self) -> list[CourierFolder]:
+        """Return the couriers that ever worked for this run, by name."""
+        folder = self.path / "couriers"
+        if not folder.is_dir():
+            return []
+        return [CourierFolder(path) for path in sorted(folder.iterdir()) if path.is_dir()]
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run was recorded here."""
+        return self.journal.is_file()
+
+
+def find_runs(directory: Path | str) -> list[RunFolder]:
+    """Return the runs of a directory, oldest first; the directory may itself be one run."""
+    path = Path(directory)
+    if (path / JOURNAL).is_file():
+        return [RunFolder(path)]
+    if not path.is_dir():
+        return []
+    return [RunFolder(p) for p in sorted(path.iterdir()) if (p / JOURNAL).is_file()]
+
+
+def default_directory() -> Path:
+    """Return where runs go when nobody says: ``MULTITRACK_DIR``, else ``./multitrack``."""
+    return Path(os.environ.get("MULTITRACK_DIR") or "multitrack").expanduser().absolute()
+
+
+def new_run_id() -> str:
+    """Return an id that is unique and sorts by time: ``20261124-101502-123-9f3ac1``."""
+    now = time.time()
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
+    return f"{stamp}-{int(now * 1000) % 1000:03d}-{secrets.token_hex(3)}"
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file so that readers see the old content or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def append_line(path: Path, content: bytes) -> None:
+    """Append one line in one write."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE)
+    try:
+        os.write(descriptor, content + b"\n")
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,330 @@
+"""Tracker: what one backend is to multitrack.
+
+A courier drives one `Tracker` for one run, on one thread, from the journal. An adapter says
+how its backend differs and nothing else: it never retries, batches, sanitises twice or decides
+what to do about an error. It calls the client, and `Tracker.classify` names what went wrong.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
+
+import msgspec
+
+from multitrack.trackers.records import (
+    Artifact,
+    Audio,
+    EndStatus,
+    Figure,
+    Header,
+    Histogram,
+    Image,
+    Metrics,
+    Params,
+    StagedFile,
+    Summary,
+    Table,
+    Tags,
+    Text,
+    Video,
+)
+from multitrack.trackers.settings import Settings
+
+
+class TrackerError(Exception):
+    """What a backend may answer to a record instead of taking it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Retry(TrackerError):
+    """It may work later: the network, a full queue, a server that restarts.
+
+    Args:
+        reason: one line for the user.
+        after: seconds that the backend asked to wait (``Retry-After``), if it did.
+    """
+
+    def __init__(self, reason: str, after: float | None = None) -> None:
+        super().__init__(reason)
+        self.after = after
+
+
+class Refused(TrackerError):
+    """The backend will never take this.
+
+    Args:
+        reason: one line for the user.
+        parts: when only some names of the call were refused, the reason of each; everything
+            else in the call was stored. None: nothing of the call was stored, and the courier
+            offers its records one by one.
+    """
+
+    def __init__(self, reason: str, parts: dict[str, str] | None = None) -> None:
+        super().__init__(reason)
+        self.parts = parts
+
+
+class Parked(TrackerError):
+    """Nothing goes through until a person acts: no credentials, a quota, a closed service.
+
+    Args:
+        reason: one line for the user.
+        remedy: what to type or do, as a sentence or a command.
+    """
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.remedy = remedy
+
+
+class Repeat(Enum):
+    """What a backend shows when a batch reaches it a second time."""
+
+    NOTHING = "nothing: the backend knows the points and keeps each once"
+    OVERWRITES = "nothing: the second copy overwrites the first"
+    DUPLICATES = "the repeated points stand twice"
+
+
+class Gap(Enum):
+    """Why a backend does not hold a kind of record."""
+
+    NOT_DONE = "not done by multitrack yet"
+    NOT_IN_CLIENT = "not possible with its client today"
+    NEVER = "not what this backend is for"
+
+
+Method = TypeVar("Method", bound=Callable[..., None])
+
+
+def stored_as(description: str) -> Callable[[Method], Method]:
+    """Declare where a backend keeps what this method gets: a cell of the capability table.
+
+    Args:
+        description: a few words, such as ``"scalars"`` or ``"file under media/"``.
+
+    >>> @stored_as("scalars")
+    ... def log_metrics(points): ...
+    >>> describe(log_metrics)
+    'scalars'
+    """
+
+    def mark(method: Method) -> Method:
+        method.__dict__["stored_as"] = description
+        return method
+
+    return mark
+
+
+class Unsupported:
+    """A method that a backend cannot have: a declared gap, which refuses by name.
+
+    Args:
+        gap: which of the three words for "no".
+        reason: one line for the user, and for the capability table.
+
+    >>> class Example:
+    ...     log_video = Unsupported(Gap.NEVER, "a terminal shows no video")
+    """
+
+    def __init__(self, gap: Gap, reason: str) -> None:
+        self.gap = gap
+        self.reason = reason
+
+    def __call__(self, _record: object, /) -> None:
+        """Refuse the record.
+
+        Raises:
+            Refused: always, with the reason.
+        """
+        raise Refused(self.reason)
+
+
+def describe(method: object) -> str | Unsupported:
+    """Return what a tracker's method declares: where it stores, or its gap."""
+    if isinstance(method, Unsupported):
+        return method
+    description: str = getattr(method, "stored_as", "")
+    return description
+
+
+class Attachment(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """How to find the run again at the backend; kept beside the cursor.
+
+    Attributes:
+        id: the backend's own id of the run.
+        url: where a person looks at it: a URL, or a command that shows it.
+        state: anything else that the adapter needs to re-attach. Never a secret.
+    """
+
+    id: str | None = None
+    url: str | None = None
+    state: dict[str, Any] = {}
+
+
+class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What an adapter is told about the run that it stores.
+
+    Attributes:
+        header: the journal's first record.
+        folder: the run's folder, absolute.
+        attachment: what `Tracker.start` returned the last time, if this run was delivered
+            before: re-attach to it, do not create a second run.
+    """
+
+    header: Header
+    folder: Path
+    attachment: Attachment | None = None
+
+    @property
+    def run_id(self) -> str:
+        """The run's id: unique, and sorting by time."""
+        return self.header.run_id
+
+    def path(self, file: StagedFile) -> Path:
+        """Return where a staged file lies."""
+        return self.folder / file.path
+
+
+@runtime_checkable
+class Tracker(Protocol):
+    """One backend, for one run.
+
+    Every method that takes records may raise `Retry`, `Refused` or `Parked`, or let the
+    client's exception out for `classify` to name. Each is called on the courier's thread only.
+
+    Class attributes:
+        name: what users write in ``report_to``.
+        distributions: names on PyPI, any one of which brings the client.
+        settings_type: its settings, read from the environment when the run starts.
+        repeat: what a repeated batch shows.
+        batch_size: most records in one `log_metrics` call.
+        placement: ``"trainer"`` for a client that must live in the trainer's process.
+    """
+
+    name: ClassVar[str]
+    distributions: ClassVar[tuple[str, ...]]
+    settings_type: ClassVar[type[Settings]]
+    repeat: ClassVar[Repeat]
+    batch_size: ClassVar[int]
+    placement: ClassVar[Literal["courier", "trainer"]]
+
+    @abstractmethod
+    def __init__(self, settings: Any) -> None:
+        """Keep the settings; open nothing."""
+
+    @abstractmethod
+    def start(self, run: RunInfo) -> Attachment:
+        """Create the run at the backend, or re-attach to it, and mark it as running.
+
+        The header's config and tags follow by `log_params` and `set_tags`.
+        """
+
+    @abstractmethod
+    def log_params(self, params: Params) -> None:
+        """Store hyper-parameters: one nested tree, flattened only where the backend must."""
+
+    @abstractmethod
+    def set_tags(self, tags: Tags) -> None:
+        """Add tags; a bare tag has the empty string as value."""
+
+    @abstractmethod
+    def log_metrics(self, points: Sequence[Metrics]) -> None:
+        """Store points, in order; values are numbers, non-finite ones included."""
+
+    @abstractmethod
+    def log_summary(self, summary: Summary) -> None:
+        """Store single values of the whole run."""
+
+    @abstractmethod
+    def log_text(self, text: Text) -> None:
+        """Store a text."""
+
+    @abstractmethod
+    def log_image(self, image: Image) -> None:
+        """Store a picture."""
+
+    @abstractmethod
+    def log_figure(self, figure: Figure) -> None:
+        """Store a figure."""
+
+    @abstractmethod
+    def log_histogram(self, histogram: Histogram) -> None:
+        """Store a distribution."""
+
+    @abstractmethod
+    def log_table(self, table: Table) -> None:
+        """Store a table."""
+
+    @abstractmethod
+    def log_audio(self, audio: Audio) -> None:
+        """Store a sound."""
+
+    @abstractmethod
+    def log_video(self, video: Video) -> None:
+        """Store a video."""
+
+    @abstractmethod
+    def log_artifact(self, artifact: Artifact) -> None:
+        """Store a file or folder."""
+
+    @abstractmethod
+    def flush(self) -> bool:
+        """Push out what is buffered; return whether the backend now holds all it was given.
+
+        The cursor moves only after True. A client that can acknowledge only at its end returns
+        False until `finish`, and then a crash repeats its whole session, which `start` must
+        supersede.
+        """
+
+    @abstractmethod
+    def finish(self, status: EndStatus) -> None:
+        """Set the run's final status and let go of the client; all is acknowledged on return."""
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """Let go of the client without an outcome, in bounded time: the courier must stop.
+
+        Called after a failure, or when somebody else continues the run. Never raises.
+        """
+
+    @abstractmethod
+    def classify(self, error: Exception) -> TrackerError:
+        """Name an exception that the client raised: `Retry`, `Refused` or `Parked`."""
+
+
+def classify_by_default(error: Exception) -> TrackerError:
+    """Name an exception by its type alone: what `Tracker.classify` falls back on.
+
+    Connection, time-out and other system errors may pass; anything else is refused, since
+    repeating it would hold up all that follows.
+    """
+    if isinstance(error, TrackerError):
+        return error
+    reason = f"{type(error).__name__}: {error}"
+    if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+        return Retry(reason)
+    return Refused(reason)
+
+
+RECORD_METHODS = (
+    "log_params",
+    "set_tags",
+    "log_metrics",
+    "log_summary",
+    "log_text",
+    "log_image",
+    "log_figure",
+    "log_histogram",
+    "log_table",
+    "log_audio",
+    "log_video",
+    "log_artifact",
+)
+"""The methods that take records: the rows of the capability table."""

@@ -1,0 +1,304 @@
+"""The journal's records: one tagged struct each, one line of JSON each.
+
+Values follow one rule. A number is a JSON number, exactly: float64, int64 and booleans come
+back as they went in. JSON has no word for the non-finite numbers, so those are the strings
+``"NaN"``, ``"Infinity"`` and ``"-Infinity"``, which `decode` turns back into floats.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
+
+import msgspec
+
+SCHEMA = 1
+"""Version of the journal's layout, written into every header."""
+
+Number: TypeAlias = bool | int | float
+Scalar: TypeAlias = bool | int | float | str
+Tree: TypeAlias = dict[str, Any]
+"""A nested dict of strings, numbers, booleans, None and lists: what JSON can hold."""
+
+Status: TypeAlias = Literal["running", "finished", "failed", "interrupted", "killed"]
+EndStatus: TypeAlias = Literal["finished", "failed", "interrupted", "killed"]
+STATUSES: tuple[Status, ...] = get_args(Status)
+END_STATUSES: tuple[EndStatus, ...] = get_args(EndStatus)
+
+NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+"""How the numbers that JSON lacks are spelled in the journal."""
+
+
+def spell(value: float) -> float | str:
+    """Return ``value``, or its journal spelling when it is NaN or infinite.
+
+    >>> spell(0.5), spell(float("-inf"))
+    (0.5, '-Infinity')
+    """
+    if math.isfinite(value):
+        return value
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
+
+
+class StagedFile(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A file kept for delivery inside the run's folder.
+
+    Attributes:
+        path: where it lies, relative to the run's folder, with forward slashes.
+        name: its name for the user; for a file of a folder artifact, its path in that folder.
+        size: bytes.
+        mtime_ns: modification time when it was staged; a later one shows that a hard-linked
+            original was overwritten in place.
+        sha256: hexadecimal digest, where staging computed one.
+    """
+
+    path: str
+    name: str
+    size: int
+    mtime_ns: int
+    sha256: str | None = None
+
+
+class Host(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The machine and process that a run (or its continuation) runs in."""
+
+    hostname: str
+    pid: int
+    platform: str
+    python: str
+    cpu_count: int | None = None
+
+
+class Git(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The state of the working directory's repository when the run started."""
+
+    commit: str
+    branch: str | None = None
+    dirty: bool = False
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="type"):
+    """What all records have: the Unix time, in seconds, of the call that wrote them."""
+
+    time: float
+
+
+class Header(Record, tag="run", kw_only=True):
+    """First line of a journal: what the run is and where it runs."""
+
+    schema: int = SCHEMA
+    run_id: str
+    project: str | None = None
+    name: str | None = None
+    notes: str | None = None
+    tags: dict[str, str] = {}
+    config: Tree = {}
+    report_to: list[str] = []
+    host: Host
+    git: Git | None = None
+    command: list[str] = []
+    cwd: str
+    versions: dict[str, str] = {}
+
+
+class Resumed(Record, tag="resumed", kw_only=True):
+    """The run goes on: a new process took it up, or more was logged after its end."""
+
+    host: Host
+    report_to: list[str] = []
+    command: list[str] = []
+
+
+class Params(Record, tag="params", kw_only=True):
+    """Hyper-parameters, as one nested tree; later values win."""
+
+    values: Tree
+
+
+class Tags(Record, tag="tags", kw_only=True):
+    """Tags by name; a bare tag has the empty string as value."""
+
+    values: dict[str, str]
+
+
+class Summary(Record, tag="summary", kw_only=True):
+    """Single values of the whole run (best accuracy, total time); later values win."""
+
+    values: dict[str, Scalar]
+
+
+class Refused(Record, tag="refused", kw_only=True):
+    """A value that could not be logged, by name: written the first time it happens."""
+
+    key: str
+    reason: str
+
+
+class End(Record, tag="end", kw_only=True):
+    """The outcome of the run.
+
+    Attributes:
+        status: how it ended.
+        error: the exception that ended it, as one line.
+        refused: how often each name was refused at the call, in the whole run.
+    """
+
+    status: EndStatus
+    error: str | None = None
+    refused: dict[str, int] = {}
+
+
+class Stepped(Record, kw_only=True):
+    """What belongs to a step of the run."""
+
+    step: int
+    epoch: float | None = None
+
+
+class Metrics(Stepped, tag="metrics", kw_only=True):
+    """Scalars of one step, by name."""
+
+    values: dict[str, Scalar]
+
+
+class Text(Stepped, tag="text", kw_only=True):
+    """A piece of text under a name."""
+
+    key: str
+    text: str
+
+
+class Image(Stepped, tag="image", kw_only=True):
+    """A picture: PNG, JPEG, GIF or WebP."""
+
+    key: str
+    file: StagedFile
+    caption: str | None = None
+
+
+class Figure(Stepped, tag="figure", kw_only=True):
+    """A drawn figure: a PNG, or an HTML page for an interactive one (``file.name`` tells)."""
+
+    key: str
+    file: StagedFile
+    caption: str | None = None
+
+
+class Histogram(Stepped, tag="histogram", kw_only=True):
+    """A distribution: ``len(counts) + 1`` rising bin edges and the count in each bin."""
+
+    key: str
+    edges: list[float]
+    counts: list[float]
+    total: float
+    """Sum of the values."""
+    squares: float
+    """Sum of the squared values."""
+
+
+class Table(Stepped, tag="table", kw_only=True):
+    """A table; its file is JSON: ``{"columns": [...], "data": [[...], ...]}``."""
+
+    key: str
+    file: StagedFile
+    columns: list[str]
+    rows: int
+
+
+class Audio(Stepped, tag="audio", kw_only=True):
+    """A sound file."""
+
+    key: str
+    file: StagedFile
+    sample_rate: int | None = None
+    caption: str | None = None
+
+
+class Video(Stepped, tag="video", kw_only=True):
+    """A video file or an animated GIF."""
+
+    key: str
+    file: StagedFile
+    caption: str | None = None
+
+
+class Artifact(Stepped, tag="artifact", kw_only=True):
+    """A file or a folder as it was when it was logged.
+
+    Attributes:
+        name: name of the artifact.
+        kind: what it is: ``"file"``, ``"checkpoint"``, ``"model"``, ``"dataset"``, or any word.
+        files: its files; for a folder, ``StagedFile.name`` is the path inside it.
+        folder: whether it was a folder.
+        aliases: names of this version, such as ``"best"``.
+        metadata: anything that JSON can hold.
+    """
+
+    name: str
+    kind: str
+    files: list[StagedFile]
+    folder: bool = False
+    aliases: list[str] = []
+    metadata: Tree = {}
+
+
+Media: TypeAlias = Image | Figure | Audio | Video
+"""The records that are one file under a name."""
+
+AnyRecord: TypeAlias = (
+    Header
+    | Resumed
+    | Params
+    | Tags
+    | Summary
+    | Refused
+    | End
+    | Metrics
+    | Text
+    | Image
+    | Figure
+    | Histogram
+    | Table
+    | Audio
+    | Video
+    | Artifact
+)
+
+
+class Codec:
+    """Encode records to lines of the journal, and decode them."""
+
+    _encoder: ClassVar = msgspec.json.Encoder()
+    _decoder: ClassVar = msgspec.json.Decoder(AnyRecord)
+
+    @classmethod
+    def encode(cls, record: AnyRecord) -> bytes:
+        """Return the record as one line of JSON, with its newline.
+
+        Raises:
+            TypeError: a value has no JSON form.
+            UnicodeEncodeError: a string holds a lone surrogate.
+        """
+        line: bytes = cls._encoder.encode(record)
+        return line + b"\n"
+
+    @classmethod
+    def decode(cls, line: bytes | memoryview) -> AnyRecord:
+        """Return the record that a line holds.
+
+        Raises:
+            msgspec.DecodeError: the line is not a record: torn, corrupt, or of a later schema.
+            RecursionError: it is nested too deeply.
+        """
+        record: AnyRecord = cls._decoder.decode(line)
+        if isinstance(record, Metrics | Summary):
+            _restore_non_finite(record.values)
+        return record
+
+
+def _restore_non_finite(values: dict[str, Scalar]) -> None:
+    for key, value in values.items():
+        if isinstance(value, str) and value in NON_FINITE:
+            values[key] = NON_FINITE[value]

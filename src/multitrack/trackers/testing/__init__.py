@@ -1,0 +1,1 @@
+"""The conformance suite that every adapter passes, ours and third parties'."""

@@ -1,0 +1,1 @@
+"""The reference Trainer: Hugging Face's callback contract on torch and accelerate."""
