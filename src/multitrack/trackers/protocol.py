@@ -123,15 +123,7 @@ def stored_as(description: str) -> Callable[[Method], Method]:
 
 
 class Unsupported:
-    """A method that a backend cannot have: a declared gap, which refuses by name.
-
-    Args:
-        gap: which of the three words for "no".
-        reason: one line for the user, and for the capability table.
-
-    >>> class Example:
-    ...     log_video = Unsupported(Gap.NEVER, "a terminal shows no video")
-    """
+    """A method that a backend cannot have: it refuses what it gets, by name."""
 
     def __init__(self, gap: Gap, reason: str) -> None:
         self.gap = gap
@@ -144,6 +136,19 @@ class Unsupported:
             Refused: always, with the reason.
         """
         raise Refused(self.reason)
+
+
+def unsupported(gap: Gap, reason: str) -> Any:
+    """Declare a gap in place of a method.
+
+    Args:
+        gap: which of the three words for "no".
+        reason: one line for the user, and for the capability table.
+
+    >>> class Example:
+    ...     log_video = unsupported(Gap.NEVER, "a terminal shows no video")
+    """
+    return Unsupported(gap, reason)
 
 
 def describe(method: object) -> str | Unsupported:

@@ -85,7 +85,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_
     time: float
 
 
-class Header(Record, tag="run", kw_only=True):
+class Header(Record, tag="run", frozen=True, kw_only=True):
     """First line of a journal: what the run is and where it runs."""
 
     schema: int = SCHEMA
@@ -103,7 +103,7 @@ class Header(Record, tag="run", kw_only=True):
     versions: dict[str, str] = {}
 
 
-class Resumed(Record, tag="resumed", kw_only=True):
+class Resumed(Record, tag="resumed", frozen=True, kw_only=True):
     """The run goes on: a new process took it up, or more was logged after its end."""
 
     host: Host
@@ -111,32 +111,32 @@ class Resumed(Record, tag="resumed", kw_only=True):
     command: list[str] = []
 
 
-class Params(Record, tag="params", kw_only=True):
+class Params(Record, tag="params", frozen=True, kw_only=True):
     """Hyper-parameters, as one nested tree; later values win."""
 
     values: Tree
 
 
-class Tags(Record, tag="tags", kw_only=True):
+class Tags(Record, tag="tags", frozen=True, kw_only=True):
     """Tags by name; a bare tag has the empty string as value."""
 
     values: dict[str, str]
 
 
-class Summary(Record, tag="summary", kw_only=True):
+class Summary(Record, tag="summary", frozen=True, kw_only=True):
     """Single values of the whole run (best accuracy, total time); later values win."""
 
     values: dict[str, Scalar]
 
 
-class Refused(Record, tag="refused", kw_only=True):
+class Refused(Record, tag="refused", frozen=True, kw_only=True):
     """A value that could not be logged, by name: written the first time it happens."""
 
     key: str
     reason: str
 
 
-class End(Record, tag="end", kw_only=True):
+class End(Record, tag="end", frozen=True, kw_only=True):
     """The outcome of the run.
 
     Attributes:
@@ -150,27 +150,27 @@ class End(Record, tag="end", kw_only=True):
     refused: dict[str, int] = {}
 
 
-class Stepped(Record, kw_only=True):
+class Stepped(Record, frozen=True, kw_only=True):
     """What belongs to a step of the run."""
 
     step: int
     epoch: float | None = None
 
 
-class Metrics(Stepped, tag="metrics", kw_only=True):
+class Metrics(Stepped, tag="metrics", frozen=True, kw_only=True):
     """Scalars of one step, by name."""
 
     values: dict[str, Scalar]
 
 
-class Text(Stepped, tag="text", kw_only=True):
+class Text(Stepped, tag="text", frozen=True, kw_only=True):
     """A piece of text under a name."""
 
     key: str
     text: str
 
 
-class Image(Stepped, tag="image", kw_only=True):
+class Image(Stepped, tag="image", frozen=True, kw_only=True):
     """A picture: PNG, JPEG, GIF or WebP."""
 
     key: str
@@ -178,7 +178,7 @@ class Image(Stepped, tag="image", kw_only=True):
     caption: str | None = None
 
 
-class Figure(Stepped, tag="figure", kw_only=True):
+class Figure(Stepped, tag="figure", frozen=True, kw_only=True):
     """A drawn figure: a PNG, or an HTML page for an interactive one (``file.name`` tells)."""
 
     key: str
@@ -186,7 +186,7 @@ class Figure(Stepped, tag="figure", kw_only=True):
     caption: str | None = None
 
 
-class Histogram(Stepped, tag="histogram", kw_only=True):
+class Histogram(Stepped, tag="histogram", frozen=True, kw_only=True):
     """A distribution: ``len(counts) + 1`` rising bin edges and the count in each bin."""
 
     key: str
@@ -198,7 +198,7 @@ class Histogram(Stepped, tag="histogram", kw_only=True):
     """Sum of the squared values."""
 
 
-class Table(Stepped, tag="table", kw_only=True):
+class Table(Stepped, tag="table", frozen=True, kw_only=True):
     """A table; its file is JSON: ``{"columns": [...], "data": [[...], ...]}``."""
 
     key: str
@@ -207,7 +207,7 @@ class Table(Stepped, tag="table", kw_only=True):
     rows: int
 
 
-class Audio(Stepped, tag="audio", kw_only=True):
+class Audio(Stepped, tag="audio", frozen=True, kw_only=True):
     """A sound file."""
 
     key: str
@@ -216,7 +216,7 @@ class Audio(Stepped, tag="audio", kw_only=True):
     caption: str | None = None
 
 
-class Video(Stepped, tag="video", kw_only=True):
+class Video(Stepped, tag="video", frozen=True, kw_only=True):
     """A video file or an animated GIF."""
 
     key: str
@@ -224,7 +224,7 @@ class Video(Stepped, tag="video", kw_only=True):
     caption: str | None = None
 
 
-class Artifact(Stepped, tag="artifact", kw_only=True):
+class Artifact(Stepped, tag="artifact", frozen=True, kw_only=True):
     """A file or a folder as it was when it was logged.
 
     Attributes:
