@@ -1,0 +1,37 @@
+# Works from a bare checkout: Python 3.10 or later, make, and PyPI.
+#   make demo   train a small model, reported to three trackers without an account
+#   make test   run every check, each in an environment of its own
+# Another interpreter: make test PYTHON=python3.12
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := demo-run
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo.stamp: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
+		--editable '.[trainer,tensorboard,mlflow,wandb]' scikit-learn
+	touch $@
+
+$(VENV)/nox.stamp: $(BIN)/python constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt 'nox[uv]'
+	touch $@
+
+demo: $(VENV)/demo.stamp
+	WANDB_MODE=offline $(BIN)/python examples/train_digits.py --output-dir $(DEMO)
+	MULTITRACK_DIR=$(DEMO)/multitrack $(BIN)/multitrack show latest
+
+test: $(VENV)/nox.stamp
+	$(BIN)/nox
+
+clean:
+	rm -rf $(VENV) .nox $(DEMO) build dist site

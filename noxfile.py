@@ -1,0 +1,140 @@
+"""Every check of the project, each in an environment of its own: `make test` runs them all.
+
+No backend is named here. A backend is an extra in pyproject.toml with a module of that name,
+and its tests run with its real client, with the oldest that the extra allows and the newest.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nox
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
+BACKENDS = [name for name in EXTRAS if Path(f"src/multitrack/trackers/backends/{name}.py").exists()]
+THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+PYTHONS = sorted({*nox.project.python_versions(PROJECT), THIS_PYTHON}, key=lambda v: v.split("."))
+PAGES = [Path("README.md"), *sorted(Path("docs").rglob("*.md"))]
+
+nox.needs_version = ">=2025.2"
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = [
+    "lint",
+    "types",
+    f"core-{THIS_PYTHON}",
+    "backends",
+    "trainer",
+    "transformers",
+    "faults",
+    "docs",
+]
+
+
+def _pip_setting(name: str) -> list[str]:
+    """Return what pip is configured with on this machine, which uv does not read."""
+    command = [sys.executable, "-m", "pip", "config", "get", f"global.{name}"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    variable = os.environ.get(f"PIP_{name.upper().replace('-', '_')}", "")
+    return list(dict.fromkeys([*found.stdout.split(), *variable.split()]))
+
+
+def _prepare_environment() -> None:
+    """Give uv what pip has, and let clients keep their byte code: importing one takes seconds."""
+    if links := _pip_setting("find-links"):
+        os.environ.setdefault("UV_FIND_LINKS", ",".join(links))
+    os.environ["UV_CONSTRAINT"] = " ".join(["constraints.txt", *_pip_setting("constraint")])
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+_prepare_environment()
+
+
+def _group(name: str) -> tuple[str, ...]:
+    return nox.project.dependency_groups(PROJECT, name)
+
+
+def _package(*extras: str) -> tuple[str, str]:
+    return ("--editable", f".[{','.join(extras)}]" if extras else ".")
+
+
+@nox.session(python=PYTHONS)
+def core(session: nox.Session) -> None:
+    """Test recording and delivery where neither torch nor a client is installed."""
+    session.install(*_package(), *_group("test"))
+    session.run("pytest", "tests/trackers", "tests/cli", "tests/package", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("client", ["newest", "oldest"], ids=["newest", "oldest"])
+@nox.parametrize("backend", BACKENDS, ids=BACKENDS)
+def backends(session: nox.Session, backend: str, client: str) -> None:
+    """Test one backend with its real client, and run the examples of its page."""
+    if client == "oldest":
+        session.install(*_package(backend), "--resolution", "lowest-direct")
+    session.install(*_package(backend), *_group("test"))
+    page = f"tests/docs/test_pages.py::test_page[backends/{backend}.md]"
+    session.run("pytest", f"tests/backends/test_{backend}.py", page, *session.posargs)
+
+
+@nox.session
+def trainer(session: nox.Session) -> None:
+    """Test the reference Trainer where transformers is not installed."""
+    session.install(*_package("trainer"), *_group("test"))
+    without = "--ignore=tests/trainer/test_against_transformers.py"
+    session.run("pytest", "tests/trainer", without, *session.posargs)
+
+
+@nox.session
+def transformers(session: nox.Session) -> None:
+    """Hold the reference Trainer against the Trainer of transformers."""
+    session.install(*_package("transformers"), *_group("test"))
+    session.run("pytest", "tests/trainer/test_against_transformers.py", *session.posargs)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Kill, starve and disconnect couriers of real clients."""
+    session.install(*_package(), *_group("faults"))
+    session.run("pytest", "tests/faults", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site, hold its tables against the code, and run the examples of its pages."""
+    session.install(*_package(*_extras_of_pages()), *_group("docs"))
+    session.run("python", "docs/generate.py", "--check")
+    session.run("mkdocs", "build", "--strict", "--quiet")
+    session.run("pytest", "tests/docs", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format."""
+    session.install(*_group("lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check all annotations against the real types of torch and of every client."""
+    session.install(*_package(*EXTRAS), *_group("types"))
+    session.run("mypy", *session.posargs)
+
+
+def _extras_of_pages() -> set[str]:
+    """Return the extras that the pages' examples need, as the pages declare them."""
+    declared = re.compile(r"^<!-- needs: (.+?) -->$", re.MULTILINE)
+    return {
+        extra
+        for page in PAGES
+        for needs in declared.findall(page.read_text())
+        for extra in needs.split()
+    }
