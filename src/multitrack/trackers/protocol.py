@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -197,7 +197,6 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
         return self.folder / file.path
 
 
-@runtime_checkable
 class Tracker(Protocol):
     """One backend, for one run.
 
@@ -333,3 +332,6 @@ RECORD_METHODS = (
     "log_artifact",
 )
 """The methods that take records: the rows of the capability table."""
+
+METHODS = (*RECORD_METHODS, "start", "flush", "finish", "abandon", "classify")
+"""All methods of a Tracker."""

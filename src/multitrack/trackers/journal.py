@@ -1,0 +1,255 @@
+"""The journal: append a record with one write; read records from a cursor while it grows.
+
+One process writes a journal. Each record is one line, appended by a single ``write`` to a file
+opened with ``O_APPEND``: once `JournalWriter.append` has returned, the record is in the kernel
+and survives the death of the process. ``fdatasync``, which guards against power loss, is
+grouped about once a second on a thread of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from multitrack.trackers.folder import FILE_MODE
+from multitrack.trackers.records import AnyRecord, Codec
+
+logger = logging.getLogger("multitrack")
+
+MAX_LINE = 64 * 1024 * 1024
+"""Bytes of the longest line that is written or read."""
+MAX_PENDING = 64 * 1024 * 1024
+"""Bytes kept in memory while the disk takes nothing."""
+SYNC_INTERVAL = 1.0
+"""Seconds between two calls of ``fdatasync``."""
+CHUNK = 1024 * 1024
+
+_fdatasync = getattr(os, "fdatasync", os.fsync)
+
+
+class Entry(NamedTuple):
+    """A record and where its line lies in the journal, in bytes."""
+
+    record: AnyRecord
+    start: int
+    end: int
+
+
+class Corrupt(NamedTuple):
+    """A line that is no record, where it lies, and why."""
+
+    start: int
+    end: int
+    reason: str
+
+
+class JournalWriter:
+    """Append records to a journal; the caller holds the run's writer lock.
+
+    A torn last line, left by a writer that was killed, is cut when the journal is opened.
+    When the disk is full, lines are kept in memory and written as soon as there is room.
+
+    Args:
+        path: the journal; created with mode 0600 if it is not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, FILE_MODE)
+        self._pending = bytearray()
+        self._lost = 0
+        self._dirty = False
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._lock = threading.Lock()
+        _cut_torn_tail(self._descriptor)
+        self._syncer = threading.Thread(target=self._sync_loop, name="multitrack-sync", daemon=True)
+        self._syncer.start()
+
+    def append(self, record: AnyRecord) -> None:
+        """Write one record.
+
+        Raises:
+            ValueError: its line would be longer than `MAX_LINE`.
+            TypeError: a value has no JSON form.
+        """
+        line = _encode(record)
+        if len(line) > MAX_LINE:
+            raise ValueError(f"a record of {len(line)} bytes is longer than {MAX_LINE} bytes")
+        with self._lock:
+            if self._pending:
+                self._keep(line)
+                self._write_pending()
+            else:
+                self._write(line)
+        if not self._dirty:
+            self._dirty = True
+            self._wake.set()
+
+    def reset_after_fork(self) -> None:
+        """Make the writer usable in a forked child, whatever its threads were doing."""
+        self._lock = threading.Lock()
+        self._pending.clear()  # the parent still has these, and writes them
+
+    def close(self) -> None:
+        """Write what is pending, sync to the disk and close the file."""
+        self._closing.set()
+        self._wake.set()
+        self._syncer.join()
+        with self._lock:
+            self._write_pending()
+            if self._pending:
+                logger.error(
+                    "the disk took no more: the last %d bytes of the journal are lost",
+                    len(self._pending),
+                )
+        _fdatasync(self._descriptor)
+        os.close(self._descriptor)
+
+    def _write(self, line: bytes) -> None:
+        try:
+            written = os.write(self._descriptor, line)
+        except OSError as error:
+            logger.warning("the journal cannot be written, keeping records in memory: %s", error)
+            written = 0
+        if written != len(line):
+            self._keep(line[written:])
+
+    def _keep(self, line: bytes) -> None:
+        if len(self._pending) + len(line) <= MAX_PENDING:
+            self._pending += line
+            return
+        if not self._lost:
+            logger.error("the disk takes nothing and the memory kept for it is full")
+        self._lost += 1
+
+    def _write_pending(self) -> None:
+        try:
+            while self._pending:
+                written = os.write(self._descriptor, self._pending[:CHUNK])
+                del self._pending[:written]
+        except OSError:
+            return
+        if self._lost:
+            logger.error("the journal can be written again; %d records were lost", self._lost)
+            self._lost = 0
+
+    def _sync_loop(self) -> None:
+        while not self._closing.is_set():
+            self._wake.wait()
+            self._closing.wait(SYNC_INTERVAL)
+            self._wake.clear()
+            self._dirty = False
+            with self._lock:
+                self._write_pending()
+                retry = bool(self._pending)
+            try:
+                _fdatasync(self._descriptor)
+            except OSError as error:
+                logger.warning("the journal could not be synced to the disk: %s", error)
+            if retry:
+                self._wake.set()
+
+
+class JournalReader:
+    """Read a journal from a cursor, while it grows.
+
+    Args:
+        path: the journal.
+        offset: the cursor: bytes already consumed, the end of a line.
+    """
+
+    def __init__(self, path: Path, offset: int = 0) -> None:
+        self.offset = offset
+        self._descriptor = os.open(path, os.O_RDONLY)
+
+    def read(self, max_records: int = 1000) -> list[Entry | Corrupt]:
+        """Return the next whole lines, at most ``max_records``, and move the cursor past them.
+
+        An empty list says that there are none yet. A last line without its newline is not
+        returned: it is still being written, or torn.
+        """
+        entries: list[Entry | Corrupt] = []
+        start = self.offset
+        for line in self._lines(max_records):
+            end = start + len(line) + 1
+            entries.append(_decode(line, start, end))
+            start = end
+        if not entries and (skipped := self._skip_long_line()):
+            entries.append(skipped)
+            start = skipped.end
+        self.offset = start
+        return entries
+
+    def unread(self) -> int:
+        """Return how many bytes lie behind the cursor, a torn last line included."""
+        return max(0, os.fstat(self._descriptor).st_size - self.offset)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+    def _lines(self, limit: int) -> list[bytes]:
+        size = CHUNK
+        while True:
+            data = os.pread(self._descriptor, size, self.offset)
+            whole = data.rfind(b"\n") + 1
+            if whole:
+                return data[: whole - 1].split(b"\n")[:limit]
+            if len(data) < size or size >= MAX_LINE:
+                return []
+            size = min(size * 8, MAX_LINE)
+
+    def _skip_long_line(self) -> Corrupt | None:
+        if self.unread() <= MAX_LINE:
+            return None
+        position = self.offset
+        while data := os.pread(self._descriptor, CHUNK, position):
+            if (newline := data.find(b"\n")) >= 0:
+                end = position + newline + 1
+                return Corrupt(self.offset, end, f"a line of {end - self.offset} bytes")
+            position += len(data)
+        return None
+
+
+def _encode(record: AnyRecord) -> bytes:
+    try:
+        return Codec.encode(record)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_without_surrogates(msgspec.to_builtins(record))) + b"\n"
+
+
+def _without_surrogates(value: object) -> object:
+    """Return a copy with lone surrogates, as in undecodable file names, written as escapes."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_without_surrogates(k): _without_surrogates(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    return value
+
+
+def _decode(line: bytes, start: int, end: int) -> Entry | Corrupt:
+    try:
+        return Entry(Codec.decode(line), start, end)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        return Corrupt(start, end, str(error))
+
+
+def _cut_torn_tail(descriptor: int) -> None:
+    size = os.fstat(descriptor).st_size
+    end = size
+    while end:
+        start = max(0, end - CHUNK)
+        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            end = start + newline + 1
+            break
+        end = start
+    if end != size:
+        os.ftruncate(descriptor, end)

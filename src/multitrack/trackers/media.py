@@ -1,0 +1,336 @@
+"""Images, figures, histograms, tables, sounds and videos, turned into files and numbers.
+
+Everything is encoded at the call, so that what is delivered is what was logged. Arrays may be
+numpy's, torch's (on any device), or anything else that numpy can read; numpy is imported only
+when an array comes in, and torch never.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import wave
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from multitrack.trackers.records import spell
+from multitrack.trackers.values import as_number
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from PIL.Image import Image as PillowImage
+
+    Array: TypeAlias = Any
+    """A numpy array."""
+
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".webp"}
+AUDIO_SUFFIXES = {".wav", ".mp3", ".ogg", ".flac", ".m4a"}
+VIDEO_SUFFIXES = {".mp4", ".webm", ".gif", ".mov", ".mkv", ".avi"}
+
+
+class Encoded(NamedTuple):
+    """The content of a file, and the suffix that tells its format."""
+
+    content: bytes
+    suffix: str
+
+
+class Distribution(NamedTuple):
+    """A histogram: rising edges, the count between each two, and the values' sums."""
+
+    edges: list[float]
+    counts: list[float]
+    total: float
+    squares: float
+
+
+class Grid(NamedTuple):
+    """A table: the names of the columns and the rows, as JSON can hold them."""
+
+    columns: list[str]
+    rows: list[list[Any]]
+
+
+def encode_image(image: Any) -> Encoded:
+    """Return a picture as an image file.
+
+    Args:
+        image: a path or the bytes of a PNG, JPEG, GIF or WebP; a Pillow image; or an array of
+            shape (H, W), (H, W, C) or (C, H, W), with C one of 1, 3, 4: integers in 0..255,
+            booleans, or floats in 0..1.
+
+    Raises:
+        TypeError: it is none of these.
+        ValueError: the array's shape or the file's format is not one of these.
+    """
+    if isinstance(image, str | Path):
+        return _read_file(Path(image), IMAGE_SUFFIXES)
+    if isinstance(image, bytes):
+        return Encoded(image, _image_suffix(image))
+    if _is_pillow(image):
+        return _encode_pillow(image)
+    if hasattr(image, "shape"):
+        return _encode_pillow(_picture(_as_array(image)))
+    raise TypeError(
+        f"an image must be a path, bytes, a Pillow image or an array, not {type(image).__name__}"
+    )
+
+
+def encode_figure(figure: Any) -> Encoded:
+    """Return a figure as PNG (matplotlib, and what has ``savefig``) or HTML (plotly).
+
+    Raises:
+        TypeError: it is no figure.
+    """
+    if hasattr(figure, "get_figure") and not hasattr(figure, "savefig"):
+        figure = figure.get_figure()  # matplotlib's Axes
+    if hasattr(figure, "savefig"):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", bbox_inches="tight")
+        return Encoded(buffer.getvalue(), ".png")
+    if hasattr(figure, "to_html"):
+        return Encoded(figure.to_html(include_plotlyjs="cdn").encode(), ".html")
+    raise TypeError(f"a figure must be matplotlib's or plotly's, not {type(figure).__name__}")
+
+
+def make_histogram(values: Any, bins: int = 64) -> Distribution:
+    """Return the distribution of values.
+
+    Args:
+        values: numbers, of any shape; or a pair ``(counts, edges)`` as ``numpy.histogram``
+            returns it. NaN and infinite values have no place in a bin and are left out.
+        bins: number of bins of equal width.
+
+    Raises:
+        ValueError: no finite value is there, or counts and edges do not fit each other.
+    """
+    if isinstance(values, tuple) and len(values) == 2:  # noqa: PLR2004
+        return _given_histogram(*values)
+    numpy = _numpy()
+    flat = _as_array(values).astype(float).ravel()
+    flat = flat[numpy.isfinite(flat)]
+    if not flat.size:
+        raise ValueError("a histogram needs at least one finite value")
+    counts, edges = numpy.histogram(flat, bins=bins)
+    return Distribution(
+        edges.tolist(),
+        counts.astype(float).tolist(),
+        float(flat.sum()),
+        float(numpy.square(flat).sum()),
+    )
+
+
+def make_table(data: Any, columns: Sequence[str] | None = None) -> Grid:
+    """Return a table.
+
+    Args:
+        data: a pandas or polars data frame; a mapping from column to values; or a list of
+            rows, each a sequence or a mapping from column to value.
+        columns: names of the columns, for rows that are sequences.
+
+    Raises:
+        TypeError: it is none of these.
+        ValueError: a row's length is not the number of columns.
+    """
+    names, rows = _rows(data, columns)
+    for row in rows:
+        if len(row) != len(names):
+            raise ValueError(f"a row has {len(row)} cells, the table has {len(names)} columns")
+    return Grid([str(name) for name in names], [[_cell(cell) for cell in row] for row in rows])
+
+
+def encode_table(grid: Grid) -> Encoded:
+    """Return a table as JSON: ``{"columns": [...], "data": [[...], ...]}``."""
+    return Encoded(msgspec.json.encode({"columns": grid.columns, "data": grid.rows}), ".json")
+
+
+def encode_audio(audio: Any, sample_rate: int | None = None) -> Encoded:
+    """Return a sound as a file; samples become 16-bit WAV.
+
+    Args:
+        audio: a path or bytes of a sound file; or samples of shape (N,) or (N, channels):
+            floats in -1..1 or 16-bit integers.
+        sample_rate: samples a second; needed for samples.
+
+    Raises:
+        TypeError: it is none of these.
+        ValueError: samples came without a rate, or in another shape.
+    """
+    if isinstance(audio, str | Path):
+        return _read_file(Path(audio), AUDIO_SUFFIXES)
+    if isinstance(audio, bytes):
+        return Encoded(audio, ".wav")
+    if sample_rate is None:
+        raise ValueError("samples need a sample_rate, in samples a second")
+    return Encoded(_encode_wave(_as_array(audio), sample_rate), ".wav")
+
+
+def encode_video(video: Any, fps: float = 4) -> Encoded:
+    """Return a video as a file; frames become an animated GIF.
+
+    Args:
+        video: a path of a video file; bytes of an MP4 file; or frames of shape
+            (T, H, W, C) or (T, C, H, W), or a list of images.
+        fps: frames a second, for frames.
+
+    Raises:
+        TypeError: it is none of these.
+        ValueError: the frames' shape is not one of these.
+    """
+    if isinstance(video, str | Path):
+        return _read_file(Path(video), VIDEO_SUFFIXES)
+    if isinstance(video, bytes):
+        return Encoded(video, ".gif" if video.startswith(b"GIF8") else ".mp4")
+    frames = [_frame(frame) for frame in (video if isinstance(video, list) else _as_array(video))]
+    if not frames:
+        raise ValueError("a video needs at least one frame")
+    buffer = io.BytesIO()
+    frames[0].save(
+        buffer,
+        format="GIF",
+        save_all=True,
+        append_images=frames[1:],
+        duration=1000 / fps,
+        loop=0,
+    )
+    return Encoded(buffer.getvalue(), ".gif")
+
+
+def _read_file(path: Path, suffixes: Iterable[str]) -> Encoded:
+    suffix = path.suffix.lower()
+    if suffix not in suffixes:
+        raise ValueError(f"{path.name} is none of {', '.join(sorted(suffixes))}")
+    return Encoded(path.read_bytes(), suffix)
+
+
+def _image_suffix(content: bytes) -> str:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            suffix = f".{(image.format or '').lower()}"
+    except UnidentifiedImageError:
+        suffix = ""
+    if suffix not in IMAGE_SUFFIXES:
+        raise ValueError("the bytes are no PNG, JPEG, GIF or WebP image")
+    return suffix
+
+
+def _is_pillow(image: Any) -> bool:
+    return hasattr(image, "save") and hasattr(image, "convert")
+
+
+def _encode_pillow(image: PillowImage) -> Encoded:
+    buffer = io.BytesIO()
+    if image.mode not in {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}:
+        image = image.convert("RGB")
+    image.save(buffer, format="PNG")
+    return Encoded(buffer.getvalue(), ".png")
+
+
+def _frame(frame: Any) -> PillowImage:
+    return frame if _is_pillow(frame) else _picture(_as_array(frame))
+
+
+def _picture(array: Array) -> PillowImage:
+    from PIL import Image
+
+    return Image.fromarray(_to_bytes(_channels_last(array)))
+
+
+def _channels_last(array: Array) -> Array:
+    channels = {1, 3, 4}
+    if array.ndim == 3 and array.shape[2] not in channels and array.shape[0] in channels:  # noqa: PLR2004
+        array = array.transpose(1, 2, 0)
+    if array.ndim == 3 and array.shape[2] == 1:  # noqa: PLR2004
+        array = array[:, :, 0]
+    if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in channels):  # noqa: PLR2004
+        return array
+    raise ValueError(
+        f"an image must have shape (H, W), (H, W, C) or (C, H, W) with C = 1, 3 or 4, "
+        f"not {array.shape}"
+    )
+
+
+def _to_bytes(array: Array) -> Array:
+    numpy = _numpy()
+    if array.dtype == bool:
+        return array.astype("uint8") * 255
+    if array.dtype.kind == "f":
+        array = numpy.nan_to_num(array, nan=0.0, posinf=1.0, neginf=0.0).clip(0, 1) * 255
+        array = array.round()
+    return numpy.ascontiguousarray(array.clip(0, 255).astype("uint8"))
+
+
+def _given_histogram(counts: Any, edges: Any) -> Distribution:
+    heights = [float(count) for count in counts]
+    borders = [float(edge) for edge in edges]
+    if len(borders) != len(heights) + 1 or sorted(borders) != borders:
+        raise ValueError("a histogram (counts, edges) needs one rising edge more than counts")
+    middles = [(left + right) / 2 for left, right in pairwise(borders)]
+    pairs = list(zip(heights, middles, strict=True))
+    return Distribution(
+        borders, heights, sum(n * m for n, m in pairs), sum(n * m * m for n, m in pairs)
+    )
+
+
+def _rows(data: Any, columns: Sequence[str] | None) -> tuple[list[Any], list[list[Any]]]:
+    if hasattr(data, "columns") and hasattr(data, "to_dict"):  # pandas, polars
+        names = list(data.columns)
+        values = [list(data[name]) for name in names]
+        return names, [list(row) for row in zip(*values, strict=True)]
+    if isinstance(data, Mapping):
+        return list(data), [list(row) for row in zip(*data.values(), strict=True)]
+    rows = list(data)
+    if rows and isinstance(rows[0], Mapping):
+        names = list(columns or dict.fromkeys(key for row in rows for key in row))
+        return names, [[row.get(name) for name in names] for row in rows]
+    cells = [list(row) for row in rows]
+    width = len(cells[0]) if cells else 0
+    return list(columns or [f"column {i}" for i in range(width)]), cells
+
+
+def _cell(value: Any) -> Any:
+    if value is None or isinstance(value, bool | str):
+        return value
+    try:
+        number = as_number(value)
+    except (TypeError, ValueError, OverflowError):
+        return str(value)
+    return number if isinstance(number, int) or math.isfinite(number) else spell(number)
+
+
+def _encode_wave(samples: Array, sample_rate: int) -> bytes:
+    if samples.ndim not in {1, 2}:
+        raise ValueError(f"samples must have shape (N,) or (N, channels), not {samples.shape}")
+    if samples.dtype.kind == "f":
+        samples = (samples.clip(-1, 1) * 32767).round()
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1 if samples.ndim == 1 else samples.shape[1])
+        file.setsampwidth(2)
+        file.setframerate(sample_rate)
+        file.writeframes(samples.astype("<i2").tobytes())
+    return buffer.getvalue()
+
+
+def _as_array(value: Any) -> Array:
+    if callable(getattr(value, "detach", None)):  # a torch tensor
+        value = value.detach().cpu()
+        if "bfloat16" in str(value.dtype):
+            value = value.float()
+        value = value.numpy()
+    return _numpy().asarray(value)
+
+
+def _numpy() -> Any:
+    try:
+        import numpy as np
+    except ImportError as error:
+        raise ImportError("arrays need numpy: pip install numpy") from error
+    return np

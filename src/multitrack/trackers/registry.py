@@ -1,0 +1,152 @@
+"""Backends by name: found lazily, checked before training starts.
+
+Our own are the modules of `multitrack.trackers.backends`; others are entry points of the group
+``multitrack.trackers``, whose name is the backend's and whose object is its Tracker class. A
+module or an entry point is loaded only when its backend is named.
+"""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+from collections.abc import Iterable
+from functools import cache
+from importlib import import_module, metadata
+
+from multitrack.trackers import backends
+from multitrack.trackers.protocol import METHODS, Tracker
+
+GROUP = "multitrack.trackers"
+ALIASES = {"azure_ml": "azureml", "comet_ml": "comet"}
+"""Names that transformers gives to backends, and ours."""
+
+
+def names() -> list[str]:
+    """Return the names of all known backends, sorted."""
+    return sorted(set(_built_in()) | {point.name for point in _entry_points()})
+
+
+def load(name: str) -> type[Tracker]:
+    """Return the Tracker class of a backend; its client is not imported.
+
+    Raises:
+        ValueError: no backend has this name; the message lists those that there are.
+        TypeError: a third-party entry point does not give a Tracker class.
+    """
+    name = ALIASES.get(name, name)
+    if name in _built_in():
+        return _class_of(import_module(f"{backends.__name__}.{name}").__dict__.values(), name)
+    for point in _entry_points():
+        if point.name == name:
+            return _class_of([point.load()], name)
+    raise ValueError(f"{name!r} is no known backend; known are {', '.join(names())}.")
+
+
+def client_version(name: str) -> str | None:
+    """Return the version of a backend's client, None if none is installed.
+
+    Raises:
+        ValueError: no backend has this name.
+    """
+    versions = (_version(distribution) for distribution in load(name).distributions)
+    return next((version for version in versions if version), None)
+
+
+def is_installed(name: str) -> bool:
+    """Tell whether a backend's client is installed, without importing it.
+
+    Raises:
+        ValueError: no backend has this name.
+    """
+    return not load(name).distributions or client_version(name) is not None
+
+
+def install_command(name: str) -> str:
+    """Return what to type to get a backend's client."""
+    name = ALIASES.get(name, name)
+    if name in _built_in():
+        return f'pip install "multitrack[{name}]"'
+    return f"pip install {load(name).distributions[0]}"
+
+
+def resolve(report_to: str | Iterable[str] | None) -> list[str]:
+    """Return the backends that ``report_to`` names, each once, in order.
+
+    Args:
+        report_to: a name, several names, ``"all"`` (every backend whose client is installed),
+            ``"none"`` or nothing. None reads ``MULTITRACK_REPORT_TO``, names separated by
+            commas.
+
+    Raises:
+        ValueError: a name is unknown, or ``"all"`` or ``"none"`` stands beside others.
+        ImportError: a named backend's client is not installed; the message has the command.
+
+    >>> resolve("none")
+    []
+    """
+    asked = _asked(report_to)
+    if asked in ([], ["none"]):
+        return []
+    if asked == ["all"]:
+        return [name for name in names() if is_installed(name)]
+    for word in ("all", "none"):
+        if word in asked:
+            raise ValueError(f"report_to: {word!r} stands alone, not beside other names.")
+    chosen = list(dict.fromkeys(ALIASES.get(name, name) for name in asked))
+    for name in chosen:
+        require(name)
+    return chosen
+
+
+def require(name: str) -> type[Tracker]:
+    """Return a backend's Tracker class, or say how to install its client.
+
+    Raises:
+        ValueError: no backend has this name.
+        ImportError: its client is not installed.
+    """
+    tracker = load(name)
+    if not is_installed(name):
+        raise ImportError(
+            f"report_to={name!r} needs {tracker.distributions[0]}, which is not installed: "
+            f"{install_command(name)}"
+        )
+    return tracker
+
+
+def _asked(report_to: str | Iterable[str] | None) -> list[str]:
+    if report_to is None:
+        report_to = os.environ.get("MULTITRACK_REPORT_TO", "").split(",")
+    elif isinstance(report_to, str):
+        report_to = [report_to]
+    asked = list(report_to)
+    for name in asked:
+        if not isinstance(name, str):
+            raise ValueError(f"report_to takes names of backends, not {name!r}.")  # noqa: TRY004
+    return [name.strip() for name in asked if name.strip()]
+
+
+@cache
+def _built_in() -> tuple[str, ...]:
+    found = pkgutil.iter_modules(backends.__path__)
+    return tuple(module.name for module in found if not module.name.startswith("_"))
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _entry_points() -> Iterable[metadata.EntryPoint]:
+    return metadata.entry_points(group=GROUP)
+
+
+def _class_of(candidates: Iterable[object], name: str) -> type[Tracker]:
+    for candidate in candidates:
+        if isinstance(candidate, type) and getattr(candidate, "name", None) == name:
+            if missing := [method for method in METHODS if not hasattr(candidate, method)]:
+                raise TypeError(f"{candidate.__qualname__} lacks {', '.join(missing)}")
+            return candidate
+    raise TypeError(f"the backend {name!r} gives no Tracker class whose name is {name!r}")
