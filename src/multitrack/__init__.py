@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from multitrack.trackers.callback import TrackingCallback
-    from multitrack.trackers.run import Run, start_run
+    from multitrack.trackers.run import Run
+    from multitrack.trackers.start import start_run
 
 __version__ = "0.1.0"
 __all__ = ["Run", "TrackingCallback", "__version__", "start_run"]
@@ -23,7 +24,7 @@ __all__ = ["Run", "TrackingCallback", "__version__", "start_run"]
 _HOMES = {
     "Run": "multitrack.trackers.run",
     "TrackingCallback": "multitrack.trackers.callback",
-    "start_run": "multitrack.trackers.run",
+    "start_run": "multitrack.trackers.start",
 }
 
 

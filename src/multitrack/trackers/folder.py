@@ -29,7 +29,8 @@ through until a person acts; done: all is delivered and the backend knows the ou
 class Attempt(msgspec.Struct, frozen=True):
     """A batch in delivery: found again by the next courier, it shows that this one crashed."""
 
-    offset: int
+    start: int
+    end: int
     tries: int
 
 
@@ -106,15 +107,13 @@ class CourierFolder:
         self.path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
 
     def read_state(self) -> CourierState:
-        """Return the stored state, or a fresh one if nothing was delivered yet.
-
-        Raises:
-            msgspec.DecodeError: the file is not a state.
-        """
+        """Return the stored state; a fresh one if there is none, or none that can be read."""
         try:
             return msgspec.json.decode(self.state.read_bytes(), type=CourierState)
         except FileNotFoundError:
             return CourierState()
+        except msgspec.DecodeError as error:  # torn by a loss of power
+            return CourierState(message=f"the cursor was unreadable ({error}): begun again")
 
     def write_state(self, state: CourierState) -> None:
         """Replace the stored state, atomically."""

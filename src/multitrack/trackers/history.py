@@ -159,6 +159,11 @@ class History:
         return len(self._ends)
 
     @property
+    def size(self) -> int:
+        """Bytes of the journal that were read."""
+        return self._ends[-1]
+
+    @property
     def updated(self) -> float:
         """Unix time of the last record, in seconds."""
         return self._times[-1]

@@ -65,7 +65,7 @@ class JournalWriter:
         self._dirty = False
         self._wake = threading.Event()
         self._closing = threading.Event()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may log, too
         _cut_torn_tail(self._descriptor)
         self._syncer = threading.Thread(target=self._sync_loop, name="multitrack-sync", daemon=True)
         self._syncer.start()
@@ -92,7 +92,7 @@ class JournalWriter:
 
     def reset_after_fork(self) -> None:
         """Make the writer usable in a forked child, whatever its threads were doing."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._pending.clear()  # the parent still has these, and writes them
 
     def close(self) -> None:

@@ -106,12 +106,21 @@ def require(name: str) -> type[Tracker]:
         ImportError: its client is not installed.
     """
     tracker = load(name)
-    if not is_installed(name):
+    if not is_installed(name) and not os.environ.get(python_variable(name)):
         raise ImportError(
             f"report_to={name!r} needs {tracker.distributions[0]}, which is not installed: "
             f"{install_command(name)}"
         )
     return tracker
+
+
+def python_variable(name: str) -> str:
+    """Return the variable that names the interpreter of a backend's courier.
+
+    >>> python_variable("mlflow")
+    'MULTITRACK_PYTHON_MLFLOW'
+    """
+    return f"MULTITRACK_PYTHON_{name.upper()}"
 
 
 def _asked(report_to: str | Iterable[str] | None) -> list[str]:

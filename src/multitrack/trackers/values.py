@@ -24,10 +24,12 @@ def as_number(value: Any) -> Number:
     Raises:
         TypeError: it is not one number; the message says what it is and what to call instead.
     """
-    if isinstance(value, bool | float):
+    if isinstance(value, bool):
         return value
     if isinstance(value, int):
-        return value if value in INT64 else float(value)
+        return int(value) if value in INT64 else float(value)
+    if isinstance(value, float):
+        return float(value)
     if _element_count(value) == 1 and hasattr(value, "item"):
         inner = value.item()
         if isinstance(inner, bool | int | float):
@@ -117,7 +119,7 @@ def _plain(value: Any, depth: int) -> Any:
     if value is None or isinstance(value, str | bool):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return spell(value) if isinstance(value, float) or value in INT64 else str(value)
+        return spell(as_number(value)) if isinstance(value, float) or value in INT64 else str(value)
     return _plain_container(value, depth + 1) if depth < MAX_DEPTH else str(value)
 
 

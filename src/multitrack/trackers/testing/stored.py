@@ -35,6 +35,7 @@ class StoredRun:
     """One run, as its backend holds it; names are unescaped to what the user logged.
 
     Attributes:
+        name, project, notes: as logged; None where the backend keeps none.
         status: the outcome, in multitrack's words; None where the backend keeps none.
         params: flat, joined with ``/``; values as stored.
         metrics: points by name, in the order in which the backend gives them.
@@ -48,6 +49,7 @@ class StoredRun:
 
     name: str | None = None
     project: str | None = None
+    notes: str | None = None
     status: Status | None = None
     params: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, list[Point]] = field(default_factory=dict)

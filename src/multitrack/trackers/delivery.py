@@ -1,0 +1,330 @@
+"""How a run's couriers are kept at work from the trainer's side, and what they report."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
+
+from filelock import FileLock, Timeout
+
+from multitrack.trackers import registry
+from multitrack.trackers.courier import Courier
+from multitrack.trackers.folder import RunFolder
+from multitrack.trackers.process import keep_settings, secret_variables, spawn
+from multitrack.trackers.protocol import TrackerError
+from multitrack.trackers.settings import Settings
+
+logger = logging.getLogger("multitrack")
+
+Mode: TypeAlias = Literal["process", "thread", "inline", "later"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+CHECK_INTERVAL = 0.5
+"""Seconds between two looks at whether a courier lives."""
+MAX_RESTART_DELAY = 60.0
+
+
+class Report(NamedTuple):
+    """How far delivery to one backend is.
+
+    Attributes:
+        backend: its name.
+        delivered: whether it holds everything, the outcome included.
+        pending: records that it does not hold yet.
+        refused: what it did not take; ``couriers/<backend>/refused.jsonl`` says why.
+        url: where to look at the run.
+        message: why something is pending.
+        command: what to type to deliver the rest.
+    """
+
+    backend: str
+    delivered: bool
+    pending: int
+    refused: int
+    url: str | None
+    message: str | None
+    command: str
+
+    def __str__(self) -> str:
+        refused = f", {self.refused:,} refused" if self.refused else ""
+        if self.delivered:
+            where = f": {self.url}" if self.url else ""
+            return f"{self.backend}: delivered{refused}{where}"
+        why = f" ({self.message})" if self.message else ""
+        what = f"{self.pending:,} records pending" if self.pending else "outcome pending"
+        return f"{self.backend}: {what}{refused}{why}; deliver with: {self.command}"
+
+
+class Assignment(NamedTuple):
+    """One backend of a run, with its settings and those given in code."""
+
+    run: RunFolder
+    backend: str
+    settings: Settings
+    arguments: Mapping[str, Any]
+
+
+class Worker(Protocol):
+    """One courier at work for this process."""
+
+    def check(self) -> None:
+        """See that it is at work; start it again if it died."""
+
+    def release(self) -> None:
+        """Let it know that nothing more comes."""
+
+    def is_done(self) -> bool:
+        """Tell whether it stopped working."""
+
+    def after_append(self) -> None:
+        """Let it know that a record was written."""
+
+    def leave_in_child(self) -> None:
+        """Let go of it in a forked child."""
+
+
+class ProcessWorker:
+    """A courier process, started again with growing delay when it crashes."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self._assignment = assignment
+        self._crashes = 0
+        self._restart_at = 0.0
+        self._released = False
+        self._spawn()
+
+    def check(self) -> None:
+        """Start the courier again if it crashed, not too often."""
+        if self._released or self._process.poll() in {None, 0}:
+            return
+        now = time.monotonic()
+        if not self._restart_at:
+            self._crashes += 1
+            self._restart_at = now + min(2.0 ** (self._crashes - 1), MAX_RESTART_DELAY)
+        elif now >= self._restart_at:
+            self._restart_at = 0.0
+            os.close(self._pipe)
+            self._spawn()
+
+    def release(self) -> None:
+        """Close the pipe: the courier sees its end of file and finishes."""
+        if not self._released:
+            self._released = True
+            os.close(self._pipe)
+
+    def is_done(self) -> bool:
+        """Tell whether the process ended."""
+        return self._process.poll() is not None
+
+    def after_append(self) -> None:
+        """Nothing: the courier looks for itself."""
+
+    def leave_in_child(self) -> None:
+        """Close the child's copy of the pipe, which would hide the trainer's end."""
+        if not self._released:
+            self._released = True
+            os.close(self._pipe)
+
+    def _spawn(self) -> None:
+        run, backend, settings, arguments = self._assignment
+        read_end, self._pipe = os.pipe()
+        try:
+            self._process: subprocess.Popen[bytes] = spawn(
+                run, backend, pipe=read_end, secrets=secret_variables(settings, arguments)
+            )
+        finally:
+            os.close(read_end)
+
+
+class ThreadWorker:
+    """A courier in a thread of the trainer's process."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self._assignment = assignment
+        self._gone = threading.Event()
+        self._thread = self._start()
+
+    def check(self) -> None:
+        """Start the thread again if it died of an error of ours or of the disk."""
+        if not self._thread.is_alive() and not self._gone.is_set():
+            self._thread = self._start()
+
+    def release(self) -> None:
+        """Set the event that the courier waits on."""
+        self._gone.set()
+
+    def is_done(self) -> bool:
+        """Tell whether the thread ended."""
+        return not self._thread.is_alive()
+
+    def after_append(self) -> None:
+        """Nothing: the courier looks for itself."""
+
+    def leave_in_child(self) -> None:
+        """Nothing: a forked child has no copy of the thread."""
+
+    def _start(self) -> threading.Thread:
+        name = f"multitrack-{self._assignment.backend}"
+        thread = threading.Thread(target=self._work, name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def _work(self) -> None:
+        run, backend, settings, _ = self._assignment
+        try:
+            with FileLock(run.courier(backend).lock, thread_local=False, timeout=-1):
+                Courier(run, backend, settings).run(self._gone)
+        except Exception:
+            logger.exception("the %s courier stopped", backend)
+
+
+class InlineWorker:
+    """A courier on the calling thread: each record is delivered before the call returns."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        run, backend, settings, _ = assignment
+        self._lock = FileLock(run.courier(backend).lock, timeout=0)
+        self._courier: Courier | None = None
+        self._assignment = assignment
+        try:
+            self._lock.acquire()
+        except Timeout:
+            logger.warning("%s: another courier delivers this run already", backend)
+            return
+        self._courier = Courier(run, backend, settings, linger=0)
+
+    def check(self) -> None:
+        """Nothing: it works when it is told to."""
+
+    def after_append(self) -> None:
+        """Deliver what was written; what fails is left for the next call."""
+        if self._courier is None:
+            return
+        try:
+            while self._courier.deliver_next():
+                pass
+        except TrackerError as answer:
+            logger.warning("%s: %s", self._assignment.backend, answer.reason)
+
+    def release(self) -> None:
+        """Deliver the rest and the outcome."""
+        if self._courier is None:
+            return
+        gone = threading.Event()
+        gone.set()
+        self._courier.run(gone)
+        self._courier = None
+        self._lock.release()
+
+    def is_done(self) -> bool:
+        """Tell whether it was released."""
+        return self._courier is None
+
+    def leave_in_child(self) -> None:
+        """Leave delivery to the parent."""
+        self._courier = None
+
+
+class Delivery:
+    """All couriers of a run that this process keeps at work.
+
+    Args:
+        assignments: the run's backends.
+        mode: where couriers work. A backend that must live in the trainer's process gets a
+            thread where others get a process.
+    """
+
+    def __init__(self, assignments: Sequence[Assignment], mode: Mode) -> None:
+        self.is_inline = mode == "inline"
+        self._assignments = assignments
+        self._stop = threading.Event()
+        self._workers = [] if mode == "later" else [_worker(a, mode) for a in assignments]
+        if self._workers and mode != "inline":
+            threading.Thread(target=self._watch, name="multitrack-watch", daemon=True).start()
+
+    def after_append(self) -> None:
+        """Let the couriers know that a record was written."""
+        for worker in self._workers:
+            try:
+                worker.after_append()
+            except Exception:  # noqa: PERF203 - nothing of a backend may reach the training
+                logger.exception("a courier failed")
+
+    def finish(self, timeout: float) -> list[Report]:
+        """Let the couriers end, wait for them at most ``timeout`` seconds, and report."""
+        deadline = time.monotonic() + timeout
+        self._stop.set()
+        for worker in self._workers:
+            worker.release()
+        while not self._is_over() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return [report(a.run, a.backend) for a in self._assignments]
+
+    def leave_in_child(self) -> None:
+        """Let go of all couriers in a forked child."""
+        for worker in self._workers:
+            worker.leave_in_child()
+        self._workers = []
+
+    def _is_over(self) -> bool:
+        """Tell whether all couriers stopped, or those that work on wait for a person."""
+        working = [
+            assignment.run.courier(assignment.backend)
+            for assignment, worker in zip(self._assignments, self._workers, strict=False)
+            if not worker.is_done()
+        ]
+        return all(folder.read_state().phase == "parked" for folder in working)
+
+    def _watch(self) -> None:
+        while not self._stop.wait(CHECK_INTERVAL):
+            for worker in self._workers:
+                try:
+                    worker.check()
+                except OSError as error:  # noqa: PERF203 - e.g. no memory for a new process
+                    logger.warning("a courier could not be started again: %s", error)
+
+
+def assign(
+    run: RunFolder, backend: str, settings: Settings, arguments: Mapping[str, Any]
+) -> Assignment:
+    """Keep a backend's settings in the run's folder, and return its assignment."""
+    folder = run.courier(backend)
+    folder.create()
+    keep_settings(folder, settings, arguments)
+    return Assignment(run, backend, settings, arguments)
+
+
+def report(run: RunFolder, backend: str) -> Report:
+    """Return how far delivery to a backend is, as its courier wrote it last."""
+    state = run.courier(backend).read_state()
+    pending = _count_lines(run, state.offset)
+    return Report(
+        backend=backend,
+        delivered=state.phase == "done" and not pending,
+        pending=pending,
+        refused=state.refused,
+        url=state.attachment.url if state.attachment else None,
+        message="; ".join(part for part in (state.message, state.remedy) if part) or None,
+        command=f"multitrack sync {run.path} --to {backend}",
+    )
+
+
+def _worker(assignment: Assignment, mode: Mode) -> Worker:
+    if mode == "inline":
+        return InlineWorker(assignment)
+    if mode == "thread" or registry.load(assignment.backend).placement == "trainer":
+        return ThreadWorker(assignment)
+    return ProcessWorker(assignment)
+
+
+def _count_lines(run: RunFolder, offset: int) -> int:
+    count = 0
+    with run.journal.open("rb") as file:
+        file.seek(offset)
+        while chunk := file.read(1024 * 1024):
+            count += chunk.count(b"\n")
+    return count

@@ -1,0 +1,202 @@
+"""The courier as a process of its own: ``python -m multitrack.trackers.process RUN BACKEND``.
+
+It never sees a terminal: standard input is ``/dev/null``, output goes to the courier's log, and
+it leads a session of its own, so that Ctrl-C in the trainer's terminal does not reach it. It
+learns of the trainer's end through a pipe whose other end the operating system closes when the
+trainer dies, however it dies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from multitrack.trackers import registry
+from multitrack.trackers.courier import LINGER, Courier, read_header
+from multitrack.trackers.folder import FILE_MODE, CourierFolder, RunFolder
+from multitrack.trackers.history import is_locked
+from multitrack.trackers.settings import Settings, load, storable, variables
+
+DELIVERED, LEFT, BUSY = 0, 3, 4
+"""Exit codes: all is delivered; something is left; another courier is at work."""
+SYNC_LINGER = 60.0
+"""Seconds for which ``multitrack sync`` tries a backend that does not answer."""
+WATCH_INTERVAL = 1.0
+HANG_GRACE = 30.0
+"""Seconds that a client may hang after its courier's time is over."""
+
+
+class StoredSettings(msgspec.Struct, frozen=True):
+    """What a run was started with for one backend: ``couriers/<backend>/settings.json``."""
+
+    arguments: dict[str, Any] = {}
+    environment: dict[str, Any] = {}
+
+
+def keep_settings(folder: CourierFolder, settings: Settings, arguments: Mapping[str, Any]) -> None:
+    """Keep the settings of a run, without secrets, for couriers that come later."""
+    values = storable(settings)
+    stored = StoredSettings(
+        arguments={name: value for name, value in values.items() if name in arguments},
+        environment={name: value for name, value in values.items() if name not in arguments},
+    )
+    folder.write_settings(msgspec.to_builtins(stored))
+
+
+def kept_settings(folder: CourierFolder) -> Settings:
+    """Return a run's settings: arguments first, then today's environment, then yesterday's.
+
+    Raises:
+        SettingsError: a variable does not hold what it may.
+    """
+    stored = msgspec.convert(folder.read_settings(), StoredSettings)
+    return load(
+        registry.load(folder.backend).settings_type,
+        arguments=stored.arguments,
+        saved=stored.environment,
+    )
+
+
+def spawn(
+    run: RunFolder,
+    backend: str,
+    *,
+    pipe: int | None = None,
+    watch: bool = False,
+    secrets: Mapping[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a courier process.
+
+    Args:
+        run: the run's folder.
+        backend: name of the backend.
+        pipe: descriptor whose end of file says that the trainer is gone. None: deliver what is
+            there, and the outcome too if no process writes to the run.
+        watch: without a pipe, go on as long as a process writes to the run.
+        secrets: environment variables given as arguments, which are stored nowhere.
+    """
+    folder = run.courier(backend)
+    folder.create()
+    command = [_interpreter(backend), "-m", __name__, str(run.path), backend]
+    command += ["--pipe", str(pipe)] if pipe is not None else []
+    command += ["--watch"] if watch else []
+    log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE)
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[] if pipe is None else [pipe],
+            start_new_session=True,
+            cwd=_working_directory(run),
+            env={**os.environ, **(secrets or {}), "PYTHONSAFEPATH": "1"},
+        )
+    finally:
+        os.close(log)
+
+
+def secret_variables(settings: Settings, arguments: Mapping[str, Any]) -> dict[str, str]:
+    """Return the secrets among the arguments, as environment variables of a courier."""
+    return {
+        variable.env.name: str(getattr(settings, variable.field))
+        for variable in variables(type(settings))
+        if variable.is_secret and variable.field in arguments
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Deliver one run to one backend; return the exit code."""
+    options = _parse(arguments)
+    run = RunFolder(options.run)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    with contextlib.suppress(OSError):
+        os.nice(10)  # training comes first
+    folder = run.courier(options.backend)
+    folder.create()
+    patience = 0.0 if options.pipe is None else LINGER
+    try:
+        with FileLock(folder.lock, timeout=patience):
+            return _deliver(run, options)
+    except Timeout:
+        return BUSY
+
+
+def _deliver(run: RunFolder, options: argparse.Namespace) -> int:
+    linger = LINGER if options.pipe is not None else SYNC_LINGER
+    settings = kept_settings(run.courier(options.backend))
+    courier = Courier(run, options.backend, settings, linger=linger)
+    courier.state.pid = os.getpid()
+    gone = threading.Event()
+    if options.pipe is not None:
+        _start_thread(_await_end_of_file, options.pipe, gone, linger)
+    elif not is_locked(run.writer_lock):
+        gone.set()
+        _start_thread(_limit, linger)
+    elif options.watch:
+        _start_thread(_await_writer, run, gone, linger)
+    else:
+        courier.hurry = True
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: setattr(courier, "hurry", True))
+    courier.run(gone)
+    return DELIVERED if courier.state.phase == "done" else LEFT
+
+
+def _await_end_of_file(pipe: int, gone: threading.Event, linger: float) -> None:
+    os.read(pipe, 1)
+    gone.set()
+    _limit(linger)
+
+
+def _await_writer(run: RunFolder, gone: threading.Event, linger: float) -> None:
+    while is_locked(run.writer_lock):
+        time.sleep(WATCH_INTERVAL)
+    gone.set()
+    _limit(linger)
+
+
+def _limit(linger: float) -> None:
+    """End the process when its time is over, even if a client hangs."""
+    time.sleep(linger + HANG_GRACE)
+    os._exit(LEFT)
+
+
+def _start_thread(target: Any, *arguments: Any) -> None:
+    threading.Thread(target=target, args=arguments, daemon=True).start()
+
+
+def _interpreter(backend: str) -> str:
+    return os.environ.get(registry.python_variable(backend)) or sys.executable
+
+
+def _working_directory(run: RunFolder) -> Path:
+    """Return where the trainer ran, so that relative paths of a client mean the same."""
+    directory = Path(read_header(run).cwd)
+    return directory if directory.is_dir() else run.path
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Deliver one run to one backend.")
+    parser.add_argument("run", help="the run's folder")
+    parser.add_argument("backend")
+    parser.add_argument("--pipe", type=int, help="its end of file: the trainer is gone")
+    parser.add_argument("--watch", action="store_true", help="go on while the run does")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

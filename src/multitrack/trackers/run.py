@@ -1,0 +1,440 @@
+"""Run: what users hold. Logging appends a record and returns; couriers deliver behind."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ParamSpec, cast
+
+from multitrack.trackers import media, staging, values
+from multitrack.trackers.delivery import Report
+from multitrack.trackers.folder import RunFolder
+from multitrack.trackers.records import (
+    END_STATUSES,
+    AnyRecord,
+    Artifact,
+    Audio,
+    EndStatus,
+    Figure,
+    Histogram,
+    Image,
+    Metrics,
+    Params,
+    Refused,
+    StagedFile,
+    Status,
+    Summary,
+    Table,
+    Tags,
+    Text,
+    Video,
+)
+from multitrack.trackers.redact import redact_tree
+from multitrack.trackers.session import Session, exit_outcome, outcome_of
+
+logger = logging.getLogger("multitrack")
+
+FINISH_TIMEOUT = 60.0
+"""Seconds for which `Run.finish` waits for delivery when nobody says otherwise."""
+
+P = ParamSpec("P")
+
+
+def _never_raises(method: Callable[P, None]) -> Callable[P, None]:
+    """Turn what a user passed wrongly into a refusal by name: training goes on."""
+
+    @functools.wraps(method)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            method(*args, **kwargs)
+        except Exception as error:
+            run, name = args[0], args[1] if len(args) > 1 else next(iter(kwargs.values()), "")
+            name = name if isinstance(name, str | os.PathLike) else method.__name__
+            cast("Run", run).refuse(str(name), f"{type(error).__name__}: {error}")
+
+    return guarded
+
+
+class Run:
+    """One training run. `start_run` makes it.
+
+    No method that logs raises or waits for a backend: what cannot be logged is refused by
+    name, with a warning the first time and a count. Each returns when its record is in the
+    kernel, and survives from then on whatever happens to this process. All methods may be
+    called from any thread.
+
+    Steps: a record gets the step that the caller gives. Without one, metrics get the step after
+    the last, and everything else belongs to the last. Steps may repeat and may go back; nothing
+    is merged or reordered in the journal.
+
+    Attributes:
+        id: unique, and sorting by time.
+        folder: where the run is recorded.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        open_session: Callable[[], Session],
+        finish_timeout: float,
+    ) -> None:
+        self.id = folder.run_id
+        self.folder = folder
+        self._open_session = open_session
+        self._finish_timeout = finish_timeout
+        self._lock = threading.RLock()  # a signal handler may log, too
+        self._error_before = getattr(sys, "last_value", None)
+        self._session = self._open()
+        self._step = self._session.last_step
+
+    @property
+    def status(self) -> Status:
+        """``"running"``, or how the run ended."""
+        return self._session.status
+
+    # -- scalars ---------------------------------------------------------------------------
+
+    @_never_raises
+    def log(
+        self, metrics: Mapping[str, Any], step: int | None = None, epoch: float | None = None
+    ) -> None:
+        """Log scalars of one step.
+
+        Args:
+            metrics: numbers by name; a nested dict is flattened with ``/``. Takes int, float,
+                bool, and numpy or torch values of one element. NaN and infinities are kept.
+            step: any whole number; the one after the last if None.
+            epoch: the epoch that the step belongs to, whole or fractional.
+
+        Example:
+            >>> run.log({"train/loss": 0.5, "eval": {"accuracy": 0.9}}, step=10)
+        """
+        refused: dict[str, str] = {}
+        points: dict[str, Any] = {}
+        for name, value in values.flatten_metrics(metrics, refused):
+            if name in points:
+                refused[name] = "the same call has another value of this name"
+            else:
+                points[name] = value
+        if points:
+            self._write(Metrics, step, epoch, values=points)
+        for name, reason in refused.items():
+            self.refuse(name, reason)
+
+    @_never_raises
+    def log_params(self, params: Any) -> None:
+        """Log hyper-parameters: a dict, a dataclass, a namespace, or what has ``to_dict()``.
+
+        Nested names stay nested; values under a name that looks secret are redacted.
+
+        Example:
+            >>> run.log_params({"optimizer": {"name": "adamw", "lr": 1e-3}})
+        """
+        tree = redact_tree(values.as_tree(params))
+        self._append(Params(time=time.time(), values=tree))
+
+    @_never_raises
+    def set_tags(self, tags: str | Iterable[str] | Mapping[str, Any]) -> None:
+        """Add tags: a name, a list of names, or a mapping from name to value.
+
+        Example:
+            >>> run.set_tags(["baseline"])
+            >>> run.set_tags({"team": "vision"})
+        """
+        self._append(Tags(time=time.time(), values=redact_tree(values.as_tags(tags))))
+
+    @_never_raises
+    def summary(self, results: Mapping[str, Any]) -> None:
+        """Set single values of the whole run, numbers or text; a later one wins.
+
+        Example:
+            >>> run.summary({"best/accuracy": 0.97, "best/checkpoint": "checkpoint-300"})
+        """
+        refused: dict[str, str] = {}
+        texts = {name: value for name, value in results.items() if isinstance(value, str)}
+        rest = {name: value for name, value in results.items() if name not in texts}
+        numbers = dict(values.flatten_metrics(rest, refused))
+        self._append(Summary(time=time.time(), values=redact_tree({**texts, **numbers})))
+        for name, reason in refused.items():
+            self.refuse(name, reason)
+
+    # -- media -----------------------------------------------------------------------------
+
+    @_never_raises
+    def log_text(self, key: str, text: str, step: int | None = None) -> None:
+        """Log a text under a name.
+
+        Example:
+            >>> run.log_text("samples/answer", "Paris is the capital of France.", step=10)
+        """
+        self._write(Text, step, key=key, text=str(text))
+
+    @_never_raises
+    def log_image(
+        self, key: str, image: Any, step: int | None = None, caption: str | None = None
+    ) -> None:
+        """Log a picture; `multitrack.trackers.media.encode_image` says what is one.
+
+        Example:
+            >>> run.log_image("samples/digit", numpy.random.rand(28, 28), step=10)
+        """
+        file = self._stage(key, media.encode_image(image))
+        self._write(Image, step, key=key, file=file, caption=caption)
+
+    @_never_raises
+    def log_figure(
+        self, key: str, figure: Any, step: int | None = None, caption: str | None = None
+    ) -> None:
+        """Log a matplotlib figure (as PNG) or a plotly figure (as HTML).
+
+        Example:
+            >>> run.log_figure("confusion", matplotlib_figure, step=10)
+        """
+        file = self._stage(key, media.encode_figure(figure))
+        self._write(Figure, step, key=key, file=file, caption=caption)
+
+    @_never_raises
+    def log_histogram(self, key: str, data: Any, step: int | None = None, bins: int = 64) -> None:
+        """Log the distribution of numbers, or a pair ``(counts, edges)``.
+
+        Example:
+            >>> run.log_histogram("weights/fc1", model.fc1.weight, step=10)
+        """
+        edges, counts, total, squares = media.make_histogram(data, bins)
+        self._write(
+            Histogram, step, key=key, edges=edges, counts=counts, total=total, squares=squares
+        )
+
+    @_never_raises
+    def log_table(
+        self,
+        key: str,
+        data: Any,
+        columns: Sequence[str] | None = None,
+        step: int | None = None,
+    ) -> None:
+        """Log a table: a data frame, a mapping from column to values, or a list of rows.
+
+        Example:
+            >>> run.log_table("errors", [["3", "5"], ["7", "1"]], columns=["label", "guess"])
+        """
+        grid = media.make_table(data, columns)
+        file = self._stage(key, media.encode_table(grid))
+        self._write(Table, step, key=key, file=file, columns=grid.columns, rows=len(grid.rows))
+
+    @_never_raises
+    def log_audio(
+        self,
+        key: str,
+        audio: Any,
+        sample_rate: int | None = None,
+        step: int | None = None,
+        caption: str | None = None,
+    ) -> None:
+        """Log a sound: a file, or samples with their rate in samples a second.
+
+        Example:
+            >>> run.log_audio("samples/voice", waveform, sample_rate=16_000, step=10)
+        """
+        file = self._stage(key, media.encode_audio(audio, sample_rate))
+        self._write(Audio, step, key=key, file=file, sample_rate=sample_rate, caption=caption)
+
+    @_never_raises
+    def log_video(
+        self,
+        key: str,
+        video: Any,
+        fps: float = 4,
+        step: int | None = None,
+        caption: str | None = None,
+    ) -> None:
+        """Log a video: a file, or frames, which become an animated GIF.
+
+        Example:
+            >>> run.log_video("rollout", frames, fps=30, step=10)
+        """
+        file = self._stage(key, media.encode_video(video, fps))
+        self._write(Video, step, key=key, file=file, caption=caption)
+
+    @_never_raises
+    def log_artifact(
+        self,
+        path: str | os.PathLike[str],
+        name: str | None = None,
+        kind: str = "file",
+        step: int | None = None,
+        aliases: Iterable[str] = (),
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Log a file or a folder as it is now, whatever happens to it afterwards.
+
+        Args:
+            path: the file or folder.
+            name: of the artifact; the file's or folder's own if None.
+            kind: ``"file"``, ``"checkpoint"``, ``"model"``, ``"dataset"``, or any word.
+            step: the step that it belongs to; the last one if None.
+            aliases: names of this version, such as ``"best"``.
+            metadata: anything that JSON can hold.
+
+        Example:
+            >>> run.log_artifact("out/checkpoint-300", kind="checkpoint", aliases=["best"])
+        """
+        source = Path(path).expanduser()
+        files = staging.stage_path(self.folder, source)
+        self._append(
+            Artifact(
+                time=time.time(),
+                step=self._missing_step(Artifact) if step is None else values.as_step(step),
+                name=staging.safe_name(name or source.resolve().name),
+                kind=kind,
+                files=files,
+                folder=source.is_dir(),
+                aliases=list(aliases),
+                metadata=redact_tree(values.as_tree(metadata or {})),
+            )
+        )
+
+    def refuse(self, name: str, reason: str) -> None:
+        """Note that a value could not be logged: a warning the first time, and a count."""
+        counts = self._session.refused
+        counts[name] += 1
+        if counts[name] == 1:
+            logger.warning(
+                "multitrack could not log %s: %s (said once, then counted)", name, reason
+            )
+            try:
+                self._append(Refused(time=time.time(), key=name, reason=reason))
+            except (OSError, ValueError, RuntimeError):
+                logger.exception("the refusal of %s could not be recorded", name)
+
+    # -- the end ---------------------------------------------------------------------------
+
+    def finish(
+        self,
+        status: EndStatus = "finished",
+        error: str | None = None,
+        *,
+        wait: bool = True,
+        timeout: float | None = None,
+    ) -> list[Report]:
+        """Write the outcome, and wait for delivery.
+
+        Prints one line per backend to standard error: delivered or what is pending, where to
+        look, and the command that delivers the rest.
+
+        Args:
+            status: ``"finished"``, ``"failed"``, ``"interrupted"`` or ``"killed"``.
+            error: what ended the run, as one line.
+            wait: False writes the outcome and returns at once. Delivery goes on, what is
+                logged afterwards still belongs to the run, and the wait comes at exit.
+            timeout: seconds to wait at most; the run's ``finish_timeout`` if None.
+
+        Returns:
+            How far delivery to each backend is; empty if it was not waited for.
+
+        Raises:
+            ValueError: the status is none of these.
+        """
+        if status not in END_STATUSES:
+            raise ValueError(f"status is {status!r}; allowed: {', '.join(END_STATUSES)}.")
+        with self._lock:
+            if not self._session.is_closed:
+                self._session.end(status, error)
+        if not wait:
+            return []
+        reports = self._session.close(self._finish_timeout if timeout is None else timeout)
+        _unfinished.discard(self)
+        for report in reports:
+            print(f"multitrack: {report}", file=sys.stderr)  # noqa: T201 - the user's last word
+        return reports
+
+    def finish_at_exit(self) -> None:
+        """Finish a run that nobody finished, with the outcome that Python tells at exit."""
+        self.finish(*exit_outcome(self._error_before))
+
+    def reset_after_fork(self) -> None:
+        """Make the run usable in a forked child, whatever its threads were doing."""
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.finish(*(outcome_of(error) if error else ("finished", None)))
+
+    # -- within ----------------------------------------------------------------------------
+
+    def _write(
+        self,
+        record: Callable[..., AnyRecord],
+        step: Any,
+        epoch: Any = None,
+        **fields: Any,
+    ) -> None:
+        """Append a record of a step."""
+        if epoch is not None:
+            epoch = float(values.as_number(epoch))
+        with self._lock:
+            if step is None:
+                step = self._missing_step(record)
+            elif type(step) is not int or step not in values.INT64:
+                step = values.as_step(step)
+            self._live().append(record(time=time.time(), step=step, epoch=epoch, **fields))
+            self._step = step
+
+    def _missing_step(self, record: Callable[..., AnyRecord]) -> int:
+        """Return the step of a record that was given none: metrics advance, the rest stays."""
+        if self._step is None:
+            return 0
+        return self._step + 1 if record is Metrics else self._step
+
+    def _append(self, record: AnyRecord) -> None:
+        with self._lock:
+            self._live().append(record)
+
+    def _live(self) -> Session:
+        """Return the session; one that was closed is opened again, and the run goes on."""
+        if self._session.is_closed:
+            self._session = self._open()
+        return self._session
+
+    def _open(self) -> Session:
+        session = self._open_session()
+        _unfinished.add(self)
+        return session
+
+    def _stage(self, key: str, encoded: media.Encoded) -> StagedFile:
+        name = f"{key.rsplit('/', 1)[-1] or 'file'}{encoded.suffix}"
+        return staging.stage_bytes(self.folder, encoded.content, name)
+
+
+_unfinished: set[Run] = set()
+"""Runs that this process writes; holding them here keeps a forgotten one from vanishing."""
+
+
+def _finish_at_exit() -> None:
+    for run in list(_unfinished):
+        run.finish_at_exit()
+
+
+def _reset_in_child() -> None:
+    for run in _unfinished:
+        run.reset_after_fork()
+
+
+atexit.register(_finish_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_in_child)

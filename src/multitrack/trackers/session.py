@@ -1,0 +1,161 @@
+"""A session: one process's turn at writing a run, from opening the journal to its end."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import weakref
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+
+from filelock import FileLock, Timeout
+
+from multitrack.trackers import surroundings
+from multitrack.trackers.delivery import Assignment, Delivery, Mode, Report
+from multitrack.trackers.folder import RunFolder
+from multitrack.trackers.journal import Entry, JournalReader, JournalWriter
+from multitrack.trackers.records import AnyRecord, End, EndStatus, Header, Resumed, Status, Stepped
+
+_open: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+class Session:
+    """The journal's writer, the run's lock and its couriers, as long as this process writes.
+
+    Args:
+        run: the run's folder; it exists.
+        assignments: the backends to deliver to.
+        mode: where couriers work.
+        header: the journal's first record, for a new run. None: the run goes on.
+
+    Raises:
+        RuntimeError: another process writes to this run.
+        OSError: the folder cannot be written.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder,
+        assignments: Sequence[Assignment],
+        mode: Mode,
+        header: Header | None,
+    ) -> None:
+        self.last_step: int | None = None
+        self.status: Status = "running"
+        self.refused: Counter[str] = Counter()
+        self._is_closed = False
+        self._owner = os.getpid()
+        self._lock = _acquire(run)
+        self._writer = JournalWriter(run.journal)
+        if header is None:
+            self.last_step = _last_step(run)
+            names = [assignment.backend for assignment in assignments]
+            header_or_resumed: AnyRecord = _resumed(names)
+        else:
+            header_or_resumed = header
+        self._writer.append(header_or_resumed)
+        self._delivery = Delivery(assignments, mode)
+        self._after_append = self._delivery.after_append if self._delivery.is_inline else None
+        _open.add(self)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether this process's turn is over."""
+        return self._is_closed
+
+    def append(self, record: AnyRecord) -> None:
+        """Write a record; after the run's end, the run goes on.
+
+        Raises:
+            ValueError: the record is too long for a line.
+        """
+        self._writer.append(record)
+        self.status = "running"
+        if self._after_append:
+            self._after_append()
+
+    def end(self, status: EndStatus, error: str | None = None) -> None:
+        """Write the outcome, unless it is written already, or a forked child asks."""
+        if self.status == "running" and os.getpid() == self._owner:
+            refused = dict(self.refused)
+            self.append(End(time=time.time(), status=status, error=error, refused=refused))
+            self.status = status
+
+    def close(self, timeout: float) -> list[Report]:
+        """Close the journal, wait for delivery at most ``timeout`` seconds, and report."""
+        if self._is_closed or os.getpid() != self._owner:
+            return []
+        self._is_closed = True
+        _open.discard(self)
+        self._writer.close()
+        self._lock.release()
+        return self._delivery.finish(timeout)
+
+    def leave_in_child(self) -> None:
+        """In a forked child: records may still be written, the rest is the parent's."""
+        self._writer.reset_after_fork()
+        self._delivery.leave_in_child()
+        self._after_append = None
+
+
+def exit_outcome(error_before: BaseException | None) -> tuple[EndStatus, str | None]:
+    """Return how the process ends, as far as Python tells at exit.
+
+    Args:
+        error_before: the last uncaught exception when the run started.
+    """
+    error = getattr(sys, "last_value", None)
+    if error is None or error is error_before:
+        return "finished", None
+    return outcome_of(error)
+
+
+def outcome_of(error: BaseException) -> tuple[EndStatus, str | None]:
+    """Return the status of a run that an exception ended, and the exception as one line."""
+    if isinstance(error, SystemExit) and error.code in {None, 0}:
+        return "finished", None
+    line = f"{type(error).__name__}: {error}".splitlines()[0]
+    return ("interrupted" if isinstance(error, KeyboardInterrupt) else "failed"), line
+
+
+def _acquire(run: RunFolder) -> FileLock:
+    lock = FileLock(run.writer_lock, timeout=0, thread_local=False, mode=0o600)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise RuntimeError(
+            f"run {run.run_id} is being written by another process; "
+            f"give a run_id of its own to each process, or wait for that one"
+        ) from None
+    return lock
+
+
+def _resumed(backends: list[str]) -> Resumed:
+    return Resumed(
+        time=time.time(),
+        host=surroundings.describe_host(),
+        report_to=backends,
+        command=surroundings.describe_command(),
+    )
+
+
+def _last_step(run: RunFolder) -> int | None:
+    step = None
+    with closing(JournalReader(run.journal)) as reader:
+        while entries := reader.read():
+            for entry in entries:
+                if isinstance(entry, Entry) and isinstance(entry.record, Stepped):
+                    step = entry.record.step
+    return step
+
+
+def _leave_in_child() -> None:
+    for session in list(_open):
+        session.leave_in_child()
+    _open.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_in_child)

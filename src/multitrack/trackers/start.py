@@ -1,0 +1,179 @@
+"""start_run: check everything that a user may have got wrong, then begin or go on with a run."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from multitrack.trackers import registry, surroundings, values
+from multitrack.trackers.courier import read_header
+from multitrack.trackers.delivery import MODES, Assignment, Mode, assign
+from multitrack.trackers.folder import RunFolder, default_directory, new_run_id
+from multitrack.trackers.records import Header, Tree
+from multitrack.trackers.redact import redact_text, redact_tree
+from multitrack.trackers.run import FINISH_TIMEOUT, Run
+from multitrack.trackers.session import Session
+from multitrack.trackers.settings import Settings, load
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}")
+
+
+def start_run(
+    project: str | None = None,
+    name: str | None = None,
+    *,
+    report_to: str | Iterable[str] | None = None,
+    config: Any = None,
+    tags: str | Iterable[str] | Mapping[str, Any] | None = None,
+    notes: str | None = None,
+    dir: str | os.PathLike[str] | None = None,  # noqa: A002 - the field's name for it
+    run_id: str | None = None,
+    delivery: Mode | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    finish_timeout: float | None = None,
+) -> Run:
+    """Start recording a run, or go on with one.
+
+    Args:
+        project: what the run belongs to; a backend's own variable or ``MULTITRACK_PROJECT``
+            if None.
+        name: for people to read.
+        report_to: a backend, several, ``"all"`` that are installed, or ``"none"``; for a new
+            run, ``MULTITRACK_REPORT_TO`` if None; for one that goes on, the same as before.
+        config: hyper-parameters: a dict, a dataclass, a namespace, or what has ``to_dict()``.
+        tags: a name, a list of names, or a mapping from name to value.
+        notes: a longer description.
+        dir: where runs are recorded; ``MULTITRACK_DIR``, else ``./multitrack``, if None.
+        run_id: of the run; a run of this id in ``dir`` goes on. A new id if None.
+        delivery: ``"process"`` (a courier process for each backend), ``"thread"``,
+            ``"inline"`` (on the calling thread) or ``"later"`` (by ``multitrack sync``);
+            ``MULTITRACK_DELIVERY``, else ``"process"``, if None.
+        settings: of backends, by name: they win over environment variables, whose meaning
+            each backend's page explains.
+        finish_timeout: seconds for which the end waits for delivery;
+            ``MULTITRACK_FINISH_TIMEOUT``, else 60, if None.
+
+    Returns:
+        The run; also a context manager that finishes it with the right status.
+
+    Raises:
+        ValueError: a backend, setting, mode or run id that is not allowed.
+        ImportError: a backend's client is not installed; the message has the command.
+        RuntimeError: another process writes to this run.
+        OSError: the directory cannot be written.
+
+    Example:
+        >>> with start_run(project="digits", report_to=["tensorboard", "mlflow"]) as run:
+        ...     run.log({"train/loss": 0.5}, step=1)
+    """
+    run = RunFolder(Path(dir or default_directory()).expanduser() / _checked_id(run_id))
+    is_new = not run.exists
+    if report_to is None and not is_new:
+        report_to = read_header(run).report_to
+    backends = registry.resolve(report_to)
+    mode = _checked_mode(delivery)
+    timeout = _checked_timeout(finish_timeout)
+    tree = redact_tree(values.as_tree(config)) if config is not None else {}
+    named = values.as_tags(tags) if tags is not None else {}
+    given = settings or {}
+    _check_names(given, backends)
+    chosen = {backend: _settings_of(backend, given.get(backend, {})) for backend in backends}
+    run.create()
+    assignments = [assign(run, b, chosen[b], given.get(b, {})) for b in backends]
+    header = _header(run, project, name, notes, named, tree, backends) if is_new else None
+    started = Run(run, _Opener(run, assignments, mode, header), timeout)
+    if not is_new and tree:
+        started.log_params(tree)
+    if not is_new and named:
+        started.set_tags(named)
+    return started
+
+
+class _Opener:
+    """Open a run's sessions: the first may write the header, later ones go on with the run."""
+
+    def __init__(
+        self, run: RunFolder, assignments: list[Assignment], mode: Mode, header: Header | None
+    ) -> None:
+        self._run = run
+        self._assignments = assignments
+        self._mode: Mode = mode
+        self._header = header
+
+    def __call__(self) -> Session:
+        session = Session(self._run, self._assignments, self._mode, self._header)
+        self._header = None
+        return session
+
+
+def _header(
+    run: RunFolder,
+    project: str | None,
+    name: str | None,
+    notes: str | None,
+    tags: dict[str, str],
+    config: Tree,
+    backends: list[str],
+) -> Header:
+    return Header(
+        time=time.time(),
+        run_id=run.run_id,
+        project=project,
+        name=name,
+        notes=redact_text(notes) if notes else None,
+        tags=redact_tree(tags),
+        config=config,
+        report_to=backends,
+        host=surroundings.describe_host(),
+        git=surroundings.describe_git(),
+        command=surroundings.describe_command(),
+        cwd=str(Path.cwd()),
+        versions=surroundings.describe_versions(),
+    )
+
+
+def _settings_of(backend: str, arguments: Mapping[str, Any]) -> Settings:
+    return load(registry.load(backend).settings_type, arguments=arguments)
+
+
+def _check_names(given: Mapping[str, Any], backends: list[str]) -> None:
+    if unused := sorted(set(given) - set(backends)):
+        raise ValueError(
+            f"settings are given for {', '.join(unused)}, "
+            f"but the run reports to {', '.join(backends) or 'nothing'}."
+        )
+
+
+def _checked_id(run_id: str | None) -> str:
+    run_id = new_run_id() if run_id is None else run_id
+    if not _RUN_ID.fullmatch(run_id):
+        raise ValueError(
+            f"run_id is {run_id!r}; allowed: up to 128 letters, digits, '_', '.' and '-', "
+            f"the first a letter or digit."
+        )
+    return run_id
+
+
+def _checked_mode(delivery: str | None) -> Mode:
+    asked = delivery or os.environ.get("MULTITRACK_DELIVERY") or "process"
+    for mode in MODES:
+        if asked == mode:
+            return mode
+    source = "delivery" if delivery else "MULTITRACK_DELIVERY"
+    raise ValueError(f"{source} is {asked!r}; allowed: {', '.join(MODES)}.")
+
+
+def _checked_timeout(seconds: float | None) -> float:
+    text = os.environ.get("MULTITRACK_FINISH_TIMEOUT")
+    if seconds is not None or not text:
+        return FINISH_TIMEOUT if seconds is None else float(seconds)
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(
+            f"MULTITRACK_FINISH_TIMEOUT holds {text!r}; allowed: a number of seconds."
+        ) from None

@@ -1,0 +1,65 @@
+"""Where a run runs: machine, repository, command and versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import subprocess
+import sys
+from importlib import metadata
+
+from multitrack.trackers.records import Git, Host
+from multitrack.trackers.redact import redact_command
+
+NOTED_PACKAGES = ("accelerate", "keras", "lightning", "numpy", "torch", "transformers")
+"""Packages whose version is noted if the process has imported them."""
+GIT_TIMEOUT = 2.0
+
+
+def describe_host() -> Host:
+    """Return the machine and process."""
+    system = os.uname()
+    return Host(
+        hostname=socket.gethostname(),
+        pid=os.getpid(),
+        platform=f"{system.sysname} {system.release} {system.machine}",
+        python=platform.python_version(),
+        cpu_count=os.cpu_count(),
+    )
+
+
+def describe_git() -> Git | None:
+    """Return the state of the working directory's repository, None if there is none."""
+    command = ["git", "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+    try:
+        result = subprocess.run(
+            command, capture_output=True, text=True, timeout=GIT_TIMEOUT, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    lines = result.stdout.splitlines()
+    facts = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# branch."))
+    branch = facts.get("branch.head")
+    return Git(
+        commit=facts.get("branch.oid", ""),
+        branch=None if branch == "(detached)" else branch,
+        dirty=any(not line.startswith("#") for line in lines),
+    )
+
+
+def describe_command() -> list[str]:
+    """Return the command line, without its secrets."""
+    return redact_command(sys.orig_argv if len(sys.argv) < len(sys.orig_argv) else sys.argv)
+
+
+def describe_versions() -> dict[str, str]:
+    """Return the versions of multitrack, Python and the frameworks in use."""
+    versions = {"multitrack": metadata.version("multitrack"), "python": platform.python_version()}
+    for name in NOTED_PACKAGES:
+        if name in sys.modules:
+            try:
+                versions[name] = metadata.version(name)
+            except metadata.PackageNotFoundError:
+                continue
+    return versions
