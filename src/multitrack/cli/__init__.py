@@ -1,1 +1,42 @@
 """The command line: `multitrack`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from multitrack import __version__
+from multitrack.cli._commands import Commands
+from multitrack.cli.backends import list_backends
+from multitrack.cli.doctor import examine
+from multitrack.cli.runs import list_runs
+from multitrack.cli.show import show_run
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Record a training run once; deliver it to every experiment tracker.",
+)
+app.command("runs")(list_runs)
+app.command("show")(show_run)
+app.command("backends")(list_backends)
+app.command("doctor")(examine)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"multitrack {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say it.")
+    ] = False,
+) -> None:
+    pass

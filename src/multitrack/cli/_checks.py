@@ -1,0 +1,136 @@
+"""The checks of `multitrack doctor`: each says what it found, and how to mend a fault."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import shlex
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeAlias
+
+from packaging.specifiers import SpecifierSet
+
+from multitrack.cli._clients import PACKAGE, Client, find_client
+from multitrack.trackers import registry
+from multitrack.trackers.redact import redact_text
+from multitrack.trackers.settings import Settings, SettingsError, Variable, load, variables
+
+MOST_SKEW = 5.0
+"""Seconds by which the clock of a file server may differ."""
+
+Verdict: TypeAlias = Literal["ok", "fault", "absent"]
+
+
+class Finding(NamedTuple):
+    """What one check found.
+
+    Attributes:
+        verdict: ok, a fault, or absent: not there, and nobody asked for it.
+        what: what was looked at.
+        found: one line.
+        remedy: what to type or do about a fault or an absence.
+    """
+
+    verdict: Verdict
+    what: str
+    found: str
+    remedy: str | None = None
+
+
+def check_python() -> Finding:
+    """Check the interpreter against the package's range."""
+    asked = SpecifierSet(metadata.metadata(PACKAGE)["Requires-Python"] or "")
+    version = platform.python_version()
+    found = f"{version} (needs {asked}), multitrack {metadata.version(PACKAGE)}"
+    if asked.contains(version, prereleases=True):
+        return Finding("ok", "python", found)
+    return Finding("fault", "python", found, f"install Python {asked}")
+
+
+def check_directory(directory: Path) -> Iterator[Finding]:
+    """Check that runs can be written and locked, and that the file server's clock is right."""
+    existing = next(path for path in (directory, *directory.parents) if path.exists())
+    quoted = shlex.quote(str(existing))
+    try:
+        with tempfile.NamedTemporaryFile(dir=existing, prefix=".multitrack-") as file:
+            now = time.time()
+            file.write(b"x")
+            file.flush()
+            skew = os.fstat(file.fileno()).st_mtime - now
+            can_lock = _can_lock(file.fileno())
+    except OSError as error:
+        remedy = f"chmod u+rwx {quoted}, or name another directory with MULTITRACK_DIR"
+        yield Finding("fault", "directory", f"{directory} cannot be written: {error}", remedy)
+        return
+    yield Finding("ok", "directory", f"{directory} can be written")
+    if can_lock:
+        yield Finding("ok", "locks", "files can be locked there")
+    else:
+        remedy = "name a directory on another file system with MULTITRACK_DIR"
+        yield Finding("fault", "locks", "its file system has no locks", remedy)
+    found = f"the file system's is {abs(skew):.1f} s {'ahead' if skew > 0 else 'behind'}"
+    if abs(skew) <= MOST_SKEW:
+        yield Finding("ok", "clock", found)
+    else:
+        yield Finding("fault", "clock", found, "synchronise this machine's clock, e.g. with chrony")
+
+
+def check_backend(name: str) -> Iterator[Finding]:
+    """Check a backend's client and settings."""
+    try:
+        settings_type = registry.load(name).settings_type
+        client = find_client(name)
+    except Exception as error:  # whatever a third party's module raises
+        yield Finding("fault", name, f"its adapter cannot be loaded: {error}")
+        return
+    yield _check_client(name, client)
+    if client.version:
+        yield from _check_settings(name, settings_type)
+
+
+def _check_client(name: str, client: Client) -> Finding:
+    asked = f"{client.name}{client.asked}"
+    if client.version is None:
+        is_wanted = name in os.environ.get("MULTITRACK_REPORT_TO", "").split(",")
+        verdict: Verdict = "fault" if is_wanted else "absent"
+        return Finding(verdict, name, f"{asked} is not installed", client.command)
+    if not client.is_in_range:
+        found = f"{client.name} {client.version} is installed, multitrack needs {asked}"
+        return Finding("fault", name, found, f"{client.command} --upgrade")
+    return Finding("ok", name, f"{client.name} {client.version} (needs {client.asked or 'any'})")
+
+
+def _check_settings(name: str, settings_type: type[Settings]) -> Iterator[Finding]:
+    found = [
+        _show(variable, source)
+        for variable in variables(settings_type)
+        for source in variable.env.names
+        if os.environ.get(source)
+    ]
+    try:
+        load(settings_type)
+    except SettingsError as error:
+        yield Finding("fault", f"{name} settings", str(error), "correct or unset that variable")
+        return
+    if found:
+        yield Finding("ok", f"{name} settings", ", ".join(found))
+
+
+def _show(variable: Variable, source: str) -> str:
+    """Return a variable with its value, unless that is a secret."""
+    if variable.is_secret:
+        return f"{source} is set (not shown)"
+    return f"{source}={redact_text(os.environ[source])}"
+
+
+def _can_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,117 @@
+"""How far each backend of a run is, what it refused, and what to type: for `multitrack show`."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from multitrack.cli._output import NOTHING, duration, number, table
+from multitrack.cli._standing import Standing, standing
+from multitrack.trackers.folder import CourierState
+from multitrack.trackers.history import History
+
+MOST_REASONS = 3
+
+
+def standings(history: History) -> list[Standing]:
+    """Return how far each backend of a run is."""
+    return [
+        standing(
+            history.folder,
+            backend,
+            history.folder.courier(backend).read_state(),
+            size=history.size,
+            status=history.status,
+        )
+        for backend in history.backends
+    ]
+
+
+def print_delivery(out: Console, history: History) -> None:
+    """Print a table of the backends, then for each what a person should know or can do."""
+    all_of_them = standings(history)
+    if not all_of_them:
+        return
+    made = table("backend", "state", "delivered", "pending", "behind", "tries", "refused")
+    for column in made.columns[2:]:
+        column.justify = "right"
+    for one in all_of_them:
+        made.add_row(one.backend, Text(one.word, style=one.style), *_counts(history, one.state))
+    out.print("\n[bold]Delivery[/]")
+    out.print(made)
+    for one in all_of_them:
+        _print_notes(out, history, one)
+
+
+def delivery_as_json(history: History) -> dict[str, Any]:
+    """Return the same as builtins, by backend."""
+    return {
+        one.backend: {
+            "state": one.word,
+            "complete": one.is_complete,
+            "delivered": history.records - history.pending(one.state.offset),
+            "pending": history.pending(one.state.offset),
+            "behind_seconds": history.lag(one.state.offset),
+            "failures": one.state.failures,
+            "refused": one.state.refused,
+            "reasons": dict(_reasons(history, one.backend)),
+            "url": _url(one.state),
+            "message": one.state.message,
+            "remedy": one.state.remedy,
+            "command": None if one.is_complete else _command(history, one),
+        }
+        for one in standings(history)
+    }
+
+
+def _counts(history: History, state: CourierState) -> list[str]:
+    lag = history.lag(state.offset)
+    return [
+        number(history.records - history.pending(state.offset)),
+        number(history.pending(state.offset)),
+        duration(lag) if lag else NOTHING,
+        number(state.failures) if state.failures else NOTHING,
+        number(state.refused) if state.refused else NOTHING,
+    ]
+
+
+def _print_notes(out: Console, history: History, one: Standing) -> None:
+    notes: list[tuple[str, str]] = []
+    if url := _url(one.state):
+        notes.append(("look at it", url))
+    if one.state.message and not one.is_complete:
+        notes.append(("because", one.state.message))
+    if one.state.remedy and not one.is_complete:
+        notes.append(("mend", one.state.remedy))
+    if not one.is_complete:
+        notes.append(("deliver", _command(history, one)))
+    reasons = _reasons(history, one.backend)
+    for (name, reason), count in reasons.most_common(MOST_REASONS):
+        times = f" ({count:,} times)" if count > 1 else ""
+        notes.append(("refused", f"{name}: {reason}{times}"))
+    if len(reasons) > MOST_REASONS:
+        more = len(reasons) - MOST_REASONS
+        notes.append(("refused", f"{more:,} more: {history.folder.courier(one.backend).refused}"))
+    for index, (word, text) in enumerate(notes):
+        backend = one.backend if index == 0 else ""
+        out.print(
+            Text.assemble((f"  {backend:<12}", "bold"), (f"{word:<11}", "dim"), text),
+            soft_wrap=True,
+        )
+
+
+def _reasons(history: History, backend: str) -> Counter[tuple[str, str]]:
+    refusals = history.folder.courier(backend).read_refused()
+    return Counter((refusal.key or refusal.record, refusal.reason) for refusal in refusals)
+
+
+def _url(state: CourierState) -> str | None:
+    return state.attachment.url if state.attachment else None
+
+
+def _command(history: History, one: Standing) -> str:
+    return f"multitrack sync {shlex.quote(str(history.folder.path))} --to {one.backend}"

@@ -1,0 +1,111 @@
+"""How the command line speaks: one console, one way to write a number, a time or an error."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from multitrack.trackers.records import spell
+
+PIPE_WIDTH = 1000
+"""Columns when nobody looks: what goes into a pipe is never folded."""
+NOTHING = "-"
+MINUTE, HOUR, DAY = 60, 3600, 86400
+STATUS_STYLES = {
+    "running": "cyan",
+    "finished": "green",
+    "failed": "red",
+    "interrupted": "yellow",
+    "killed": "red",
+    "unreadable": "red",
+}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console on stdout or stderr, as wide as the terminal, or not folding in a pipe."""
+    stream = sys.stderr if stderr else sys.stdout
+    is_fixed = stream.isatty() or "COLUMNS" in os.environ
+    return Console(stderr=stderr, highlight=False, width=None if is_fixed else PIPE_WIDTH)
+
+
+def table(*columns: str, numbers: Sequence[str] = ()) -> Table:
+    """Return an empty table in the style of the house.
+
+    Args:
+        columns: the headings.
+        numbers: those of them whose cells are aligned to the right.
+    """
+    made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        made.add_column(column, justify="right" if column in numbers else "left", no_wrap=True)
+    return made
+
+
+def write_json(value: Any) -> None:
+    """Write a value as JSON, indented; the numbers that JSON lacks are spelled as in a journal."""
+    text = msgspec.json.format(msgspec.json.encode(spelled(value)), indent=2)
+    sys.stdout.write(text.decode() + "\n")
+
+
+def spelled(value: Any) -> Any:
+    """Return a copy of nested builtins in which every float has a JSON form."""
+    if isinstance(value, dict):
+        return {key: spelled(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [spelled(inner) for inner in value]
+    return spell(value) if isinstance(value, float) else value
+
+
+def number(value: float | str) -> str:
+    """Return a value with four significant digits, or a whole number with its thousands.
+
+    >>> number(12345), number(0.123456), number(float("nan"))
+    ('12,345', '0.1235', 'NaN')
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4g}" if math.isfinite(value) else str(spell(value))
+
+
+def duration(seconds: float) -> str:
+    """Return a time span in its two largest units.
+
+    >>> duration(0.25), duration(75), duration(7300)
+    ('0.2s', '1m 15s', '2h 01m')
+    """
+    if seconds < MINUTE:
+        return f"{max(0.0, seconds):.1f}s"
+    if seconds < HOUR:
+        return f"{seconds // MINUTE:.0f}m {seconds % MINUTE:02.0f}s"
+    if seconds < DAY:
+        return f"{seconds // HOUR:.0f}h {seconds % HOUR // MINUTE:02.0f}m"
+    return f"{seconds // DAY:.0f}d {seconds % DAY // HOUR:02.0f}h"
+
+
+def moment(seconds: float, *, with_time: bool = True) -> str:
+    """Return a Unix time as local time: the time of day, or the day when it is long past."""
+    local = time.localtime(seconds)
+    if time.time() - seconds < DAY:
+        return time.strftime("%H:%M", local)
+    if local.tm_year != time.localtime().tm_year:
+        return time.strftime("%Y-%m-%d", local)
+    return time.strftime("%b %d %H:%M" if with_time else "%b %d", local)
+
+
+def plural(count: int, word: str) -> str:
+    """Return a count with its noun.
+
+    >>> plural(1, "run"), plural(1200, "run")
+    ('1 run', '1,200 runs')
+    """
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"

@@ -1,0 +1,81 @@
+"""`multitrack backends`: what can be reported to, and where each kind of record goes there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from multitrack.cli._clients import find_client
+from multitrack.cli._commands import UsageError
+from multitrack.cli._output import console, table
+from multitrack.trackers import registry
+from multitrack.trackers.protocol import RECORD_METHODS, Tracker, Unsupported, describe
+
+KIND_WIDTH = 12
+CELL_WIDTH = 32
+"""Columns of one backend in the table of what it holds."""
+
+
+def list_backends(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these backends.")
+    ] = None,
+) -> None:
+    """List the backends, their clients, and where each keeps what is logged."""
+    chosen = names or registry.names()
+    trackers = {name: _load(name) for name in chosen}
+    out = console()
+    _print_clients(out, chosen)
+    in_a_row = max(1, (out.width - KIND_WIDTH) // CELL_WIDTH)
+    for start in range(0, len(chosen), in_a_row):
+        _print_kinds(out, {name: trackers[name] for name in chosen[start : start + in_a_row]})
+
+
+def kind_of(method: str) -> str:
+    """Return what a tracker's method stores.
+
+    >>> kind_of("log_params"), kind_of("set_tags")
+    ('params', 'tags')
+    """
+    return method.partition("_")[2]
+
+
+def _load(name: str) -> type[Tracker]:
+    try:
+        return registry.load(name)
+    except (ValueError, TypeError) as error:
+        raise UsageError(str(error)) from None
+
+
+def _print_clients(out: Console, names: Sequence[str]) -> None:
+    made = table("backend", "client", "tested with", "install")
+    for name in names:
+        client = find_client(name)
+        version = Text(client.version, style="green") if client.version else Text("none", "dim")
+        made.add_row(
+            name, version, f"{client.name}{client.asked}", "" if client.version else client.command
+        )
+    out.print(made)
+
+
+def _print_kinds(out: Console, trackers: dict[str, type[Tracker]]) -> None:
+    made = table("", *trackers)
+    for column in made.columns[1:]:
+        column.no_wrap = False
+        column.max_width = CELL_WIDTH - 2
+    for method in RECORD_METHODS:
+        cells = [_cell(getattr(tracker, method)) for tracker in trackers.values()]
+        made.add_row(Text(kind_of(method), style="dim"), *cells)
+    out.print()
+    out.print(made)
+
+
+def _cell(method: object) -> Text:
+    what = describe(method)
+    if isinstance(what, Unsupported):
+        return Text(f"{what.gap.value}: {what.reason}", style="yellow")
+    return Text(what)
