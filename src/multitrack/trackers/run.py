@@ -307,9 +307,7 @@ class Run:
         counts = self._session.refused
         counts[name] += 1
         if counts[name] == 1:
-            logger.warning(
-                "multitrack could not log %s: %s (said once, then counted)", name, reason
-            )
+            logger.warning("not logged: %s: %s (said once, then counted)", name, reason)
             try:
                 self._append(Refused(time=time.time(), key=name, reason=reason))
             except (OSError, ValueError, RuntimeError):
@@ -324,6 +322,7 @@ class Run:
         *,
         wait: bool = True,
         timeout: float | None = None,
+        quiet: bool = False,
     ) -> list[Report]:
         """Write the outcome, and wait for delivery.
 
@@ -336,6 +335,7 @@ class Run:
             wait: False writes the outcome and returns at once. Delivery goes on, what is
                 logged afterwards still belongs to the run, and the wait comes at exit.
             timeout: seconds to wait at most; the run's ``finish_timeout`` if None.
+            quiet: whether to print nothing.
 
         Returns:
             How far delivery to each backend is; empty if it was not waited for.
@@ -352,7 +352,7 @@ class Run:
             return []
         reports = self._session.close(self._finish_timeout if timeout is None else timeout)
         _unfinished.discard(self)
-        for report in reports:
+        for report in [] if quiet else reports:
             print(f"multitrack: {report}", file=sys.stderr)  # noqa: T201 - the user's last word
         return reports
 
@@ -423,6 +423,19 @@ class Run:
 
 _unfinished: set[Run] = set()
 """Runs that this process writes; holding them here keeps a forgotten one from vanishing."""
+
+
+def leave_ended(folder: RunFolder) -> None:
+    """Let another session of this process have a run that has its outcome already.
+
+    Raises:
+        RuntimeError: the run has not ended.
+    """
+    for run in list(_unfinished):
+        if run.folder.path == folder.path:
+            if run.status == "running":
+                raise RuntimeError(f"run {run.id} is going on in this process: finish() it first")
+            run.finish(timeout=0, quiet=True)
 
 
 def _finish_at_exit() -> None:

@@ -15,7 +15,7 @@ from multitrack.trackers.delivery import MODES, Assignment, Mode, assign
 from multitrack.trackers.folder import RunFolder, default_directory, new_run_id
 from multitrack.trackers.records import Header, Tree
 from multitrack.trackers.redact import redact_text, redact_tree
-from multitrack.trackers.run import FINISH_TIMEOUT, Run
+from multitrack.trackers.run import FINISH_TIMEOUT, Run, leave_ended
 from multitrack.trackers.session import Session
 from multitrack.trackers.settings import Settings, load
 
@@ -83,6 +83,7 @@ def start_run(
     _check_names(given, backends)
     chosen = {backend: _settings_of(backend, given.get(backend, {})) for backend in backends}
     run.create()
+    leave_ended(run)
     assignments = [assign(run, b, chosen[b], given.get(b, {})) for b in backends]
     header = _header(run, project, name, notes, named, tree, backends) if is_new else None
     started = Run(run, _Opener(run, assignments, mode, header), timeout)

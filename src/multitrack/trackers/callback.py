@@ -1,0 +1,268 @@
+"""TrackingCallback: one callback that takes a training loop's events to every tracker.
+
+It follows the callback contract of Hugging Face's Trainer by its method names alone, so that it
+works in the reference Trainer and in transformers' without importing either.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+from multitrack.trackers import registry, settings
+from multitrack.trackers.delivery import Mode
+from multitrack.trackers.run import Run
+from multitrack.trackers.session import outcome_of
+from multitrack.trackers.start import start_run
+
+LogModel: TypeAlias = Literal["none", "last", "best", "all"]
+SPLITS = ("eval", "test")
+SUMMARY = (
+    "train_loss",
+    "train_runtime",
+    "train_samples_per_second",
+    "train_steps_per_second",
+    "total_flos",
+)
+"""What the Trainer logs once, at the end of training: also kept as single values of the run."""
+
+
+class TrackingCallback:
+    """Record a training run, and deliver it to the trackers that ``report_to`` names.
+
+    The run begins with training, or with the first thing that is logged before it. Only the
+    process with rank 0 records. Checkpoints carry the run's id: training that is resumed from
+    one goes on with the same run. What is evaluated or predicted after training still belongs
+    to the run. A loop that has an event for failure (``on_exception``) gives the run its
+    status; elsewhere the process's end does.
+
+    Args:
+        report_to: a backend, several, ``"all"`` or ``"none"``.
+        project: of the run; the loop's ``args.project`` if None.
+        name: of the run; the loop's ``args.run_name`` if None.
+        tags: a name, a list of names, or a mapping from name to value.
+        notes: a longer description.
+        config: anything to record beside the loop's arguments and the model's configuration.
+        dir: where runs are recorded; ``MULTITRACK_DIR``, else ``<output_dir>/multitrack``.
+        run_id: of a run to go on with.
+        delivery: where couriers work, as in `multitrack.start_run`.
+        settings: of backends, by name.
+        log_model: which checkpoints become artifacts: ``"none"``, ``"last"``, ``"best"`` or
+            ``"all"``; ``MULTITRACK_LOG_MODEL``, else none, if None.
+        finish_timeout: seconds for which the process's end waits for delivery.
+
+    Raises:
+        ValueError: a backend, setting or ``log_model`` that is not allowed.
+        ImportError: a backend's client is not installed; the message has the command.
+
+    Example:
+        >>> trainer.add_callback(TrackingCallback(report_to=["tensorboard", "wandb"]))
+    """
+
+    def __init__(
+        self,
+        report_to: str | Iterable[str] | None = None,
+        *,
+        project: str | None = None,
+        name: str | None = None,
+        tags: str | Iterable[str] | Mapping[str, Any] | None = None,
+        notes: str | None = None,
+        config: Any = None,
+        dir: str | os.PathLike[str] | None = None,  # noqa: A002 - as in start_run
+        run_id: str | None = None,
+        delivery: Mode | None = None,
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+        log_model: LogModel | None = None,
+        finish_timeout: float | None = None,
+    ) -> None:
+        self.report_to = registry.resolve(report_to)
+        _check_settings(self.report_to, settings or {})
+        self.log_model = _checked_log_model(log_model)
+        self.run: Run | None = None
+        self.run_id = run_id
+        self._project = project
+        self._name = name
+        self._config = config
+        self._dir = dir
+        self._options = {
+            "tags": tags,
+            "notes": notes,
+            "delivery": delivery,
+            "settings": settings,
+            "finish_timeout": finish_timeout,
+        }
+        self._checkpoint: Path | None = None
+        self._best: str | None = None
+
+    # -- what a checkpoint carries ---------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps of this callback: the run's id."""
+        return {"args": {}, "attributes": {"run_id": self.run_id}}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> TrackingCallback:
+        """Return a callback that holds what a checkpoint kept, to be merged into a living one."""
+        kept = cls.__new__(cls)
+        kept.__dict__.update(state["attributes"])
+        return kept
+
+    # -- events ----------------------------------------------------------------------------
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Begin the run, or go on with it."""
+        if state.is_world_process_zero:
+            is_new = self.run is None
+            run = self._begun(args, kwargs.get("model"))
+            if not is_new:
+                run.log_params(_configuration(args, kwargs.get("model"), self._config))
+
+    def on_log(
+        self,
+        args: Any,
+        state: Any,
+        control: Any,
+        logs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Record a row of metrics."""
+        if logs and state.is_world_process_zero:
+            run = self._begun(args, kwargs.get("model"))
+            run.log(rename(logs), step=state.global_step, epoch=logs.get("epoch"))
+            if once := {f"train/{key}": logs[key] for key in SUMMARY if key in logs}:
+                run.summary(once)
+
+    def on_predict(
+        self,
+        args: Any,
+        state: Any,
+        control: Any,
+        metrics: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Record the metrics of a prediction, at the step that training has reached."""
+        if metrics and state.is_world_process_zero:
+            run = self._begun(args, kwargs.get("model"))
+            run.log(rename(metrics), step=state.global_step, epoch=state.epoch)
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Keep the checkpoint as an artifact, if it is one of those that were asked for."""
+        if not state.is_world_process_zero:
+            return
+        default = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        self._checkpoint = Path(kwargs.get("checkpoint_dir") or default)
+        is_best = state.best_model_checkpoint not in {None, self._best}
+        self._best = state.best_model_checkpoint
+        if self.log_model == "all" or (self.log_model == "best" and is_best):
+            self._log_checkpoint(args, state, ["best"] if is_best else [])
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Write the outcome; what comes later still belongs to the run."""
+        if state.is_world_process_zero and self.run is not None:
+            if self.log_model == "last" and self._checkpoint:
+                self._log_checkpoint(args, state, ["last"])
+            self.run.finish(wait=False)
+
+    def on_exception(
+        self,
+        args: Any,
+        state: Any,
+        control: Any,
+        exception: BaseException | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Write that training failed or was interrupted, and why."""
+        if self.run is not None and exception is not None:
+            self.run.finish(*outcome_of(exception), wait=False)
+
+    def _nothing(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """An event that is not recorded."""
+
+    on_init_end = on_epoch_begin = on_epoch_end = _nothing
+    on_step_begin = on_pre_optimizer_step = on_optimizer_step = on_substep_end = _nothing
+    on_step_end = on_prediction_step = on_evaluate = _nothing
+    on_push_begin = on_checkpoint_delete = _nothing
+
+    # -- within ----------------------------------------------------------------------------
+
+    def _begun(self, args: Any, model: Any) -> Run:
+        """Return the run, which begins now if it has not yet."""
+        if self.run is None:
+            self.run = start_run(
+                project=self._project or getattr(args, "project", None),
+                name=self._name or getattr(args, "run_name", None),
+                report_to=self.report_to or "none",
+                config=_configuration(args, model, self._config),
+                dir=self._dir or _directory(args),
+                run_id=self.run_id,
+                **self._options,
+            )
+            self.run_id = self.run.id
+        return self.run
+
+    def _log_checkpoint(self, args: Any, state: Any, aliases: list[str]) -> None:
+        if self._checkpoint and self._checkpoint.is_dir():
+            self._begun(args, None).log_artifact(
+                self._checkpoint,
+                kind="checkpoint",
+                step=state.global_step,
+                aliases=aliases,
+                metadata={"epoch": state.epoch, "best_metric": state.best_metric},
+            )
+
+
+def rename(logs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row under the names that all backends get.
+
+    ``eval_…`` and ``test_…`` become ``eval/…`` and ``test/…``; a name that has a ``/`` stays;
+    anything else is ``train/…``. The epoch travels with the point and is no metric of its own.
+
+    >>> rename({"loss": 0.5, "eval_accuracy": 0.9, "samples/bleu": 31.0, "epoch": 1.0})
+    {'train/loss': 0.5, 'eval/accuracy': 0.9, 'samples/bleu': 31.0}
+    """
+    return {_renamed(key): value for key, value in logs.items() if key != "epoch"}
+
+
+def _renamed(key: str) -> str:
+    split, underscore, rest = key.partition("_")
+    if underscore and rest and split in SPLITS:
+        return f"{split}/{rest}"
+    return key if "/" in key else f"train/{key}"
+
+
+def _configuration(args: Any, model: Any, config: Any) -> dict[str, Any]:
+    """Return the run's config: arguments, model and the user's own, each under its name."""
+    tree: dict[str, Any] = {"args": args}
+    model_config = getattr(model, "config", None)
+    facts = model_config.to_dict() if hasattr(model_config, "to_dict") else {}
+    if hasattr(model, "parameters"):
+        facts = {**facts, "num_parameters": sum(p.numel() for p in model.parameters())}
+    if facts:
+        tree["model"] = facts
+    if config is not None:
+        tree["config"] = config
+    return tree
+
+
+def _directory(args: Any) -> str | None:
+    output_dir = getattr(args, "output_dir", None)
+    if os.environ.get("MULTITRACK_DIR") or not output_dir:
+        return None
+    return str(Path(output_dir) / "multitrack")
+
+
+def _check_settings(backends: list[str], given: Mapping[str, Mapping[str, Any]]) -> None:
+    """Find mistakes in settings now, not when training starts."""
+    for backend in backends:
+        settings.load(registry.load(backend).settings_type, arguments=given.get(backend))
+
+
+def _checked_log_model(log_model: str | None) -> LogModel:
+    asked = log_model or os.environ.get("MULTITRACK_LOG_MODEL") or "none"
+    for choice in get_args(LogModel):
+        if asked.lower() == choice:
+            return choice  # type: ignore[no-any-return]
+    source = "log_model" if log_model else "MULTITRACK_LOG_MODEL"
+    raise ValueError(f"{source} is {asked!r}; allowed: {', '.join(get_args(LogModel))}.")
