@@ -12,6 +12,7 @@ from multitrack.cli.backends import list_backends
 from multitrack.cli.doctor import examine
 from multitrack.cli.runs import list_runs
 from multitrack.cli.show import show_run
+from multitrack.cli.sync import deliver
 
 app = typer.Typer(
     cls=Commands,
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.command("runs")(list_runs)
 app.command("show")(show_run)
+app.command("sync")(deliver)
 app.command("backends")(list_backends)
 app.command("doctor")(examine)
 

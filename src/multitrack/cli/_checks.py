@@ -80,6 +80,17 @@ def check_directory(directory: Path) -> Iterator[Finding]:
         yield Finding("fault", "clock", found, "synchronise this machine's clock, e.g. with chrony")
 
 
+def check_report_to() -> Finding:
+    """Check the backends that runs report to when their code names none."""
+    try:
+        names = registry.resolve(None)
+    except (ImportError, ValueError, TypeError) as error:
+        remedy = "correct or unset MULTITRACK_REPORT_TO, or install what it names"
+        return Finding("fault", "report_to", str(error), remedy)
+    nothing = "nothing, unless the code names a backend: MULTITRACK_REPORT_TO is not set"
+    return Finding("ok", "report_to", ", ".join(names) or nothing)
+
+
 def check_backend(name: str) -> Iterator[Finding]:
     """Check a backend's client and settings."""
     try:
@@ -96,9 +107,7 @@ def check_backend(name: str) -> Iterator[Finding]:
 def _check_client(name: str, client: Client) -> Finding:
     asked = f"{client.name}{client.asked}"
     if client.version is None:
-        is_wanted = name in os.environ.get("MULTITRACK_REPORT_TO", "").split(",")
-        verdict: Verdict = "fault" if is_wanted else "absent"
-        return Finding(verdict, name, f"{asked} is not installed", client.command)
+        return Finding("absent", name, f"{asked} is not installed", client.command)
     if not client.is_in_range:
         found = f"{client.name} {client.version} is installed, multitrack needs {asked}"
         return Finding("fault", name, found, f"{client.command} --upgrade")

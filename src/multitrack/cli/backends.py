@@ -78,4 +78,4 @@ def _cell(method: object) -> Text:
     what = describe(method)
     if isinstance(what, Unsupported):
         return Text(f"{what.gap.value}: {what.reason}", style="yellow")
-    return Text(what)
+    return Text(what.replace("`", ""))  # marked up for the documentation

@@ -8,7 +8,13 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from multitrack.cli._checks import Finding, check_backend, check_directory, check_python
+from multitrack.cli._checks import (
+    Finding,
+    check_backend,
+    check_directory,
+    check_python,
+    check_report_to,
+)
 from multitrack.cli._output import console, table, write_json
 from multitrack.trackers import registry
 from multitrack.trackers.folder import default_directory
@@ -28,6 +34,7 @@ def examine(
 ) -> None:
     """Check this machine: Python, the runs' directory, every backend's client and settings."""
     findings = [check_python(), *check_directory(directory or default_directory())]
+    findings.append(check_report_to())
     for name in registry.names():
         findings += check_backend(name)
     if as_json:

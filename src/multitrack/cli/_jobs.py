@@ -1,0 +1,131 @@
+"""Deliveries of `multitrack sync`: a bounded number of courier processes, and how far each is."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from multitrack.cli._standing import Standing, standing
+from multitrack.trackers import registry
+from multitrack.trackers.folder import CourierState, RunFolder
+from multitrack.trackers.history import UnreadableRunError, glance, is_locked
+from multitrack.trackers.process import spawn
+
+STOP_PATIENCE = 10.0
+"""Seconds that a courier gets to stop when it is told to."""
+STUCK = ("parked", "retrying")
+"""What a courier of the trainer may do without getting further: it is not waited for."""
+
+
+class Job:
+    """One run to one backend.
+
+    A courier that the run's trainer keeps at work holds the lock: then the job only follows it,
+    up to the records that were there when it looked first.
+
+    Args:
+        folder: the run's folder.
+        backend: name of the backend.
+        watch: whether to go on as long as the run does.
+    """
+
+    def __init__(self, folder: RunFolder, backend: str, *, watch: bool = False) -> None:
+        self.folder = folder
+        self.backend = backend
+        self.error: str | None = None
+        self.goal = folder.journal.stat().st_size
+        self.is_followed = False
+        self._watch = watch
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def state(self) -> CourierState:
+        """What the courier wrote last."""
+        return self.folder.courier(self.backend).read_state()
+
+    def start(self) -> None:
+        """Start a courier, unless one is at work; what prevents it is kept as the error."""
+        if is_locked(self.folder.courier(self.backend).lock):
+            self.is_followed = True
+            return
+        try:
+            registry.require(self.backend)
+            self._process = spawn(self.folder, self.backend, watch=self._watch)
+        except (ImportError, ValueError, TypeError, OSError) as error:
+            self.error = str(error)
+
+    def is_over(self) -> bool:
+        """Tell whether nothing more happens."""
+        if self._process:
+            return self._process.poll() is not None
+        if not self.is_followed:
+            return True
+        state = self.state
+        is_free = not is_locked(self.folder.courier(self.backend).lock)
+        return is_free or state.phase in STUCK or (not self._watch and state.offset >= self.goal)
+
+    def stop(self) -> None:
+        """Tell the courier to stop after its batch, and see that it does."""
+        if not self._process or self._process.poll() is not None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+    def standing(self) -> Standing:
+        """Return how far the backend is with what the journal held when the job was made."""
+        status = glance(self.folder).status
+        return standing(self.folder, self.backend, self.state, size=self.goal, status=status)
+
+
+def find_jobs(
+    folders: Sequence[RunFolder], to: Sequence[str] | None, *, watch: bool = False
+) -> Iterator[Job]:
+    """Yield what is to be delivered: to the backends of each run, or to those that are named."""
+    for folder in folders:
+        with suppress(UnreadableRunError):
+            seen = glance(folder)
+            for backend in to or seen.couriers:
+                job = Job(folder, backend, watch=watch)
+                if not job.standing().is_complete:
+                    yield job
+
+
+class Crew:
+    """Work through jobs, a few at a time.
+
+    Args:
+        size: how many couriers work at once.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.waiting: list[Job] = []
+        self.working: list[Job] = []
+
+    def add(self, job: Job) -> None:
+        """Queue a job."""
+        self.waiting.append(job)
+
+    def step(self) -> list[Job]:
+        """Start what can start; return the jobs that are over."""
+        over = [job for job in self.working if job.is_over()]
+        self.working = [job for job in self.working if job not in over]
+        while self.waiting and len(self.working) < self.size:
+            job = self.waiting.pop(0)
+            job.start()
+            self.working.append(job)
+        return over
+
+    def has(self, folder: RunFolder, backend: str) -> bool:
+        """Tell whether a job for this run and backend is queued or at work."""
+        jobs = [*self.waiting, *self.working]
+        return any(job.folder.path == folder.path and job.backend == backend for job in jobs)
+
+    def stop(self) -> None:
+        """Stop all couriers."""
+        for job in self.working:
+            job.stop()

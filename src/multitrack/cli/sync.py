@@ -1,0 +1,165 @@
+"""`multitrack sync`: deliver what is left, or play a run to a tracker that it never knew."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
+from rich.text import Text
+
+from multitrack.cli._commands import UsageError
+from multitrack.cli._jobs import Crew, Job, find_jobs
+from multitrack.cli._output import console, plural
+from multitrack.cli._select import find_targets, short_id
+from multitrack.trackers import registry
+
+POLL = 0.1
+"""Seconds between two looks at the couriers."""
+SCAN = 2.0
+"""Seconds between two looks for new runs, when watching."""
+RETRY = 60.0
+"""Seconds until what was left is tried again, when watching."""
+LEFT = 1
+"""Exit code when something is left."""
+
+
+def deliver(
+    target: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN|DIR]", help="A run, or a directory of runs; all, if none."),
+    ] = None,
+    *,
+    to: Annotated[
+        list[str] | None,
+        typer.Option("--to", metavar="NAME", help="Only there; any backend, also a new one."),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on, with new records and new runs, until Ctrl-C.")
+    ] = False,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Couriers at once.")] = 4,
+) -> None:
+    """Deliver what is left. The exit code is 1 if something still is."""
+    names = [_known(name) for name in to or []]
+    out = console()
+    sync = Sync(out, jobs)
+    try:
+        left = sync.watch(target, names) if watch else sync.once(target, names)
+    finally:
+        sync.crew.stop()
+    if left:
+        raise typer.Exit(LEFT)
+
+
+class Sync:
+    """One call of the command.
+
+    Args:
+        out: where to report.
+        jobs: how many couriers work at once.
+    """
+
+    def __init__(self, out: Console, jobs: int) -> None:
+        self.crew = Crew(jobs)
+        self._out = out
+        self._left = 0
+        self._bars: dict[Job, TaskID] = {}
+        self._tried: dict[tuple[str, str], float] = {}
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[note]}", style="dim"),
+            console=out,
+            transient=True,
+            disable=not out.is_terminal,
+        )
+
+    def once(self, target: str | None, names: list[str]) -> int:
+        """Deliver what is there now; return how many deliveries are left."""
+        found = list(find_jobs(find_targets(target), names))
+        for job in found:
+            self.crew.add(job)
+        if not found:
+            self._out.print("Everything is delivered.")
+        with self._progress:
+            while self.crew.waiting or self.crew.working:
+                self._step()
+        return self._left
+
+    def watch(self, target: str | None, names: list[str]) -> int:
+        """Deliver what is there and what comes, until Ctrl-C; return how many are left then."""
+        self._out.print("Watching; Ctrl-C stops.", style="dim")
+        next_scan = 0.0
+        with self._progress:
+            try:
+                while True:
+                    if time.monotonic() >= next_scan:
+                        self._add_new(target, names)
+                        next_scan = time.monotonic() + SCAN
+                    self._step()
+            except KeyboardInterrupt:
+                self.crew.stop()
+        return len(list(find_jobs(find_targets(target), names)))
+
+    def _add_new(self, target: str | None, names: list[str]) -> None:
+        """Queue what is not at work and was not tried a moment ago."""
+        now = time.monotonic()
+        for job in find_jobs(find_targets(target), names, watch=True):
+            last = self._tried.get((job.folder.run_id, job.backend), -RETRY)
+            if now - last >= RETRY and not self.crew.has(job.folder, job.backend):
+                self.crew.add(job)
+
+    def _step(self) -> None:
+        for job in self.crew.step():
+            self._conclude(job)
+        for job in self.crew.working:
+            self._show(job)
+        time.sleep(POLL)
+
+    def _show(self, job: Job) -> None:
+        state = job.state
+        bar = self._bars.get(job)
+        if bar is None:
+            label = f"{short_id(job.folder.run_id)} {job.backend}"
+            bar = self._bars[job] = self._progress.add_task(label, total=job.goal, note="")
+        note = state.message or state.phase
+        self._progress.update(bar, completed=state.offset, note=note)
+
+    def _conclude(self, job: Job) -> None:
+        if (bar := self._bars.pop(job, None)) is not None:
+            self._progress.remove_task(bar)
+        self._tried[job.folder.run_id, job.backend] = time.monotonic()
+        one = job.standing()
+        self._left += not one.is_complete
+        line = Text.assemble(
+            f"{short_id(job.folder.run_id)} ", (f"{job.backend} ", "bold"), (one.word, one.style)
+        )
+        for note in _notes(job, is_complete=one.is_complete):
+            line.append(f"\n    {note}")
+        self._progress.console.print(line, soft_wrap=True)
+
+
+def _notes(job: Job, *, is_complete: bool) -> list[str]:
+    """Return what a person should know: where to look, or why something is left."""
+    state = job.state
+    notes = [f"{plural(state.refused, 'record')} refused: see multitrack show"]
+    notes = notes if state.refused else []
+    if is_complete:
+        url = state.attachment.url if state.attachment else None
+        return [url, *notes] if url else notes
+    if job.error:
+        return [job.error]
+    if job.is_followed:
+        notes.append(f"the courier of its trainer (process {state.pid}) is at work on it")
+    log = job.folder.courier(job.backend).log
+    return [note for note in (state.message, state.remedy) if note] + notes or [f"see {log}"]
+
+
+def _known(name: str) -> str:
+    try:
+        return registry.load(name).name
+    except (ValueError, TypeError) as error:
+        raise UsageError(str(error)) from None
