@@ -117,6 +117,7 @@ class Courier:
         self._position = self.state.offset
         self._crashed = self.state.attempt
         self._end: Entry | None = None
+        self._unacknowledged = 0
 
     def run(self, gone: threading.Event) -> None:
         """Deliver until the trainer is gone and the backend knows the run's outcome.
@@ -162,6 +163,7 @@ class Courier:
         for chunk in _chunks(entries, self._tracker_type.batch_size):
             self._offer(chunk)
             self._position = chunk[-1].end
+            self._unacknowledged += len(chunk)
         self._acknowledge()
         return True
 
@@ -184,8 +186,10 @@ class Courier:
             self._tracker = None
             self.state.told = outcome
         self._end = None
-        self.state.offset = self._position
         self.state.attempt = None
+        self.state.failures = 0
+        self.state.message = self.state.remedy = None
+        self._move_cursor(self._position)
         self._note("done")
 
     def let_go(self) -> None:
@@ -309,8 +313,13 @@ class Courier:
         self.state.failures = 0
         self.state.message = self.state.remedy = None
         if held:
-            self.state.offset = self._end.start if self._end else self._position
+            self._move_cursor(self._end.start if self._end else self._position)
         self.folder.write_state(self.state)
+
+    def _move_cursor(self, offset: int) -> None:
+        self.state.offset = offset
+        self.state.delivered += self._unacknowledged
+        self._unacknowledged = 0
 
     # -- what does not go through ------------------------------------------------------------
 
