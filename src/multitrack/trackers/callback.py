@@ -86,7 +86,7 @@ class TrackingCallback:
         self._name = name
         self._config = config
         self._dir = dir
-        self._options = {
+        self._options: dict[str, Any] = {
             "tags": tags,
             "notes": notes,
             "delivery": delivery,
@@ -235,8 +235,8 @@ def _renamed(key: str) -> str:
 def _configuration(args: Any, model: Any, config: Any) -> dict[str, Any]:
     """Return the run's config: arguments, model and the user's own, each under its name."""
     tree: dict[str, Any] = {"args": args}
-    model_config = getattr(model, "config", None)
-    facts = model_config.to_dict() if hasattr(model_config, "to_dict") else {}
+    to_dict = getattr(getattr(model, "config", None), "to_dict", dict)
+    facts: dict[str, Any] = to_dict()
     if hasattr(model, "parameters"):
         facts = {**facts, "num_parameters": sum(p.numel() for p in model.parameters())}
     if facts:

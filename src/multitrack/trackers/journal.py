@@ -71,21 +71,24 @@ class JournalWriter:
         self._syncer.start()
 
     def append(self, record: AnyRecord) -> None:
-        """Write one record.
+        """Write one record. Of several threads, one at a time may call this.
 
         Raises:
             ValueError: its line would be longer than `MAX_LINE`.
             TypeError: a value has no JSON form.
         """
-        line = _encode(record)
+        try:
+            line = Codec.encode(record)
+        except UnicodeEncodeError:
+            line = Codec.encode_escaped(record)
         if len(line) > MAX_LINE:
             raise ValueError(f"a record of {len(line)} bytes is longer than {MAX_LINE} bytes")
-        with self._lock:
-            if self._pending:
+        if self._pending:
+            with self._lock:
                 self._keep(line)
                 self._write_pending()
-            else:
-                self._write(line)
+        else:
+            self._write(line)
         if not self._dirty:
             self._dirty = True
             self._wake.set()
@@ -117,7 +120,8 @@ class JournalWriter:
             logger.warning("the journal cannot be written, keeping records in memory: %s", error)
             written = 0
         if written != len(line):
-            self._keep(line[written:])
+            with self._lock:
+                self._keep(line[written:])
 
     def _keep(self, line: bytes) -> None:
         if len(self._pending) + len(line) <= MAX_PENDING:
@@ -214,24 +218,6 @@ class JournalReader:
                 return Corrupt(self.offset, end, f"a line of {end - self.offset} bytes")
             position += len(data)
         return None
-
-
-def _encode(record: AnyRecord) -> bytes:
-    try:
-        return Codec.encode(record)
-    except UnicodeEncodeError:
-        return msgspec.json.encode(_without_surrogates(msgspec.to_builtins(record))) + b"\n"
-
-
-def _without_surrogates(value: object) -> object:
-    """Return a copy with lone surrogates, as in undecodable file names, written as escapes."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode("utf-8")
-    if isinstance(value, dict):
-        return {_without_surrogates(k): _without_surrogates(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_without_surrogates(item) for item in value]
-    return value
 
 
 def _decode(line: bytes, start: int, end: int) -> Entry | Corrupt:

@@ -8,7 +8,7 @@ back as they went in. JSON has no word for the non-finite numbers, so those are 
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -267,32 +267,37 @@ AnyRecord: TypeAlias = (
 )
 
 
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(AnyRecord)
+
+
 class Codec:
     """Encode records to lines of the journal, and decode them."""
 
-    _encoder: ClassVar = msgspec.json.Encoder()
-    _decoder: ClassVar = msgspec.json.Decoder(AnyRecord)
-
-    @classmethod
-    def encode(cls, record: AnyRecord) -> bytes:
+    @staticmethod
+    def encode(record: AnyRecord) -> bytes:
         """Return the record as one line of JSON, with its newline.
 
         Raises:
             TypeError: a value has no JSON form.
             UnicodeEncodeError: a string holds a lone surrogate.
         """
-        line: bytes = cls._encoder.encode(record)
-        return line + b"\n"
+        return _ENCODER.encode(record) + b"\n"
 
-    @classmethod
-    def decode(cls, line: bytes | memoryview) -> AnyRecord:
+    @staticmethod
+    def encode_escaped(record: AnyRecord) -> bytes:
+        """Return the record's line with lone surrogates, as in odd file names, as escapes."""
+        return _ENCODER.encode(_without_surrogates(msgspec.to_builtins(record))) + b"\n"
+
+    @staticmethod
+    def decode(line: bytes | memoryview) -> AnyRecord:
         """Return the record that a line holds.
 
         Raises:
             msgspec.DecodeError: the line is not a record: torn, corrupt, or of a later schema.
             RecursionError: it is nested too deeply.
         """
-        record: AnyRecord = cls._decoder.decode(line)
+        record: AnyRecord = _DECODER.decode(line)
         if isinstance(record, Metrics | Summary):
             _restore_non_finite(record.values)
         return record
@@ -302,3 +307,13 @@ def _restore_non_finite(values: dict[str, Scalar]) -> None:
     for key, value in values.items():
         if isinstance(value, str) and value in NON_FINITE:
             values[key] = NON_FINITE[value]
+
+
+def _without_surrogates(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_without_surrogates(k): _without_surrogates(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    return value

@@ -102,7 +102,6 @@ class Run:
 
     # -- scalars ---------------------------------------------------------------------------
 
-    @_never_raises
     def log(
         self, metrics: Mapping[str, Any], step: int | None = None, epoch: float | None = None
     ) -> None:
@@ -117,17 +116,20 @@ class Run:
         Example:
             >>> run.log({"train/loss": 0.5, "eval": {"accuracy": 0.9}}, step=10)
         """
-        refused: dict[str, str] = {}
-        points: dict[str, Any] = {}
-        for name, value in values.flatten_metrics(metrics, refused):
-            if name in points:
-                refused[name] = "the same call has another value of this name"
-            else:
-                points[name] = value
-        if points:
-            self._write(Metrics, step, epoch, values=points)
-        for name, reason in refused.items():
-            self.refuse(name, reason)
+        try:
+            points, refused = values.take_metrics(metrics)
+            if points:
+                if epoch is not None:
+                    epoch = float(values.as_number(epoch))
+                with self._lock:
+                    step = self._step_of(step, advance=True)
+                    record = Metrics(time=time.time(), step=step, epoch=epoch, values=points)
+                    self._live().append(record)
+                    self._step = step
+            for name, reason in refused.items():
+                self.refuse(name, reason)
+        except Exception as error:
+            self.refuse("log", f"{type(error).__name__}: {error}")
 
     @_never_raises
     def log_params(self, params: Any) -> None:
@@ -158,10 +160,9 @@ class Run:
         Example:
             >>> run.summary({"best/accuracy": 0.97, "best/checkpoint": "checkpoint-300"})
         """
-        refused: dict[str, str] = {}
         texts = {name: value for name, value in results.items() if isinstance(value, str)}
         rest = {name: value for name, value in results.items() if name not in texts}
-        numbers = dict(values.flatten_metrics(rest, refused))
+        numbers, refused = values.take_metrics(rest)
         self._append(Summary(time=time.time(), values=redact_tree({**texts, **numbers})))
         for name, reason in refused.items():
             self.refuse(name, reason)
@@ -292,7 +293,7 @@ class Run:
         self._append(
             Artifact(
                 time=time.time(),
-                step=self._missing_step(Artifact) if step is None else values.as_step(step),
+                step=self._step_of(step, advance=False),
                 name=staging.safe_name(name or source.resolve().name),
                 kind=kind,
                 files=files,
@@ -377,29 +378,20 @@ class Run:
 
     # -- within ----------------------------------------------------------------------------
 
-    def _write(
-        self,
-        record: Callable[..., AnyRecord],
-        step: Any,
-        epoch: Any = None,
-        **fields: Any,
-    ) -> None:
+    def _write(self, record: Callable[..., AnyRecord], step: Any, **fields: Any) -> None:
         """Append a record of a step."""
-        if epoch is not None:
-            epoch = float(values.as_number(epoch))
         with self._lock:
-            if step is None:
-                step = self._missing_step(record)
-            elif type(step) is not int or step not in values.INT64:
-                step = values.as_step(step)
-            self._live().append(record(time=time.time(), step=step, epoch=epoch, **fields))
+            step = self._step_of(step, advance=False)
+            self._live().append(record(time=time.time(), step=step, **fields))
             self._step = step
 
-    def _missing_step(self, record: Callable[..., AnyRecord]) -> int:
-        """Return the step of a record that was given none: metrics advance, the rest stays."""
+    def _step_of(self, step: Any, *, advance: bool) -> int:
+        """Return the step given; without one, the last, or the one after it."""
+        if step is not None:
+            return step if type(step) is int and step in values.INT64 else values.as_step(step)
         if self._step is None:
             return 0
-        return self._step + 1 if record is Metrics else self._step
+        return self._step + advance
 
     def _append(self, record: AnyRecord) -> None:
         with self._lock:

@@ -30,6 +30,12 @@ class Session:
         mode: where couriers work.
         header: the journal's first record, for a new run. None: the run goes on.
 
+    Attributes:
+        last_step: of a run that goes on: the last step that was recorded before.
+        status: ``"running"``, or the outcome that was written.
+        refused: how often each name was refused.
+        is_closed: whether this process's turn is over.
+
     Raises:
         RuntimeError: another process writes to this run.
         OSError: the folder cannot be written.
@@ -45,7 +51,7 @@ class Session:
         self.last_step: int | None = None
         self.status: Status = "running"
         self.refused: Counter[str] = Counter()
-        self._is_closed = False
+        self.is_closed = False
         self._owner = os.getpid()
         self._lock = _acquire(run)
         self._writer = JournalWriter(run.journal)
@@ -59,11 +65,6 @@ class Session:
         self._delivery = Delivery(assignments, mode)
         self._after_append = self._delivery.after_append if self._delivery.is_inline else None
         _open.add(self)
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether this process's turn is over."""
-        return self._is_closed
 
     def append(self, record: AnyRecord) -> None:
         """Write a record; after the run's end, the run goes on.
@@ -85,9 +86,9 @@ class Session:
 
     def close(self, timeout: float) -> list[Report]:
         """Close the journal, wait for delivery at most ``timeout`` seconds, and report."""
-        if self._is_closed or os.getpid() != self._owner:
+        if self.is_closed or os.getpid() != self._owner:
             return []
-        self._is_closed = True
+        self.is_closed = True
         _open.discard(self)
         self._writer.close()
         self._lock.release()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from multitrack.trackers.records import Number, Scalar, Tree, spell
@@ -39,28 +38,38 @@ def as_number(value: Any) -> Number:
     raise TypeError(f"{_kind(value)} is not one number; {_advice(value)}")
 
 
-def flatten_metrics(
-    metrics: Mapping[Any, Any], refused: dict[str, str], prefix: str = ""
-) -> Iterator[tuple[str, Scalar]]:
-    """Yield the metrics of a nested dict with names joined by ``/``, ready for a record.
+def take_metrics(metrics: Mapping[Any, Any]) -> tuple[dict[str, Scalar], dict[str, str]]:
+    """Return a nested dict's metrics with names joined by ``/``, ready for a record.
 
     Args:
         metrics: what the user logged.
-        refused: gets the reason for each name that could not be taken.
-        prefix: of the names.
+
+    Returns:
+        The metrics by name, and the reason for each name that could not be taken.
+
+    >>> take_metrics({"loss": 0.5, "eval": {"accuracy": 1, "note": "good"}})[0]
+    {'loss': 0.5, 'eval/accuracy': 1}
     """
+    taken: dict[str, Scalar] = {}
+    refused: dict[str, str] = {}
+    _take(metrics, "", taken, refused)
+    return taken, refused
+
+
+def _take(
+    metrics: Mapping[Any, Any], prefix: str, taken: dict[str, Scalar], refused: dict[str, str]
+) -> None:
     for key, value in metrics.items():
-        if type(value) is float and type(key) is str and key:  # the usual case, first
-            yield prefix + key, value if math.isfinite(value) else spell(value)
-            continue
-        name = prefix + (key if isinstance(key, str) else str(key))
-        if not name:
-            refused["(empty)"] = "a metric needs a name"
+        name = prefix + key if type(key) is str else f"{prefix}{key}"
+        if name in taken or not name:
+            refused[name] = "the same call has another value of this name" if name else "no name"
+        elif type(value) is float:  # the usual case: this loop is what training pays for
+            taken[name] = value if value - value == 0.0 else spell(value)
         elif isinstance(value, Mapping):
-            yield from flatten_metrics(value, refused, f"{name}/")
+            _take(value, f"{name}/", taken, refused)
         else:
             try:
-                yield name, spell(as_number(value))
+                taken[name] = spell(as_number(value))
             except (TypeError, ValueError, OverflowError, RuntimeError) as error:
                 refused[name] = str(error)
 
