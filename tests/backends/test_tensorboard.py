@@ -128,10 +128,14 @@ class TestTensorBoard(TrackerConformance):
         )
 
     def stored_number(self, value):
-        return float(np.float32(value))
+        with np.errstate(over="ignore"):
+            return float(np.float32(value))
 
     def stored_items(self, kind, items):
         if kind != "table":
             return items
-        rows = lambda rows: [["" if c is None else str(c) for c in row] for row in rows]
-        return [Item(i.step, (i.content[0], rows(i.content[1]))) for i in items]
+        return [Item(i.step, (i.content[0], list(map(as_text, i.content[1])))) for i in items]
+
+
+def as_text(row):
+    return ["" if cell is None else str(cell) for cell in row]

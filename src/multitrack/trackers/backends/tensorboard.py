@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import msgspec
 
@@ -51,8 +51,6 @@ from multitrack.trackers.staging import safe_name
 if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary as SummaryProto
-
-    SummaryValue = SummaryProto.Value
 
 
 class TensorBoardSettings(Settings, frozen=True):
@@ -259,7 +257,7 @@ class TensorBoardTracker(Tracker):
 
     # -- writing ---------------------------------------------------------------------------
 
-    def _add(self, record: Stepped, *values: SummaryValue) -> None:
+    def _add(self, record: Stepped, *values: SummaryProto.Value) -> None:
         """Write values of one step, after the mark for a restart if the run went back to it."""
         event = files.event(record.time, record.step, values)
         steps = self._history.steps

@@ -13,6 +13,8 @@ SIZE = (8, 6)
 """Width and height of the sample pictures."""
 RATE = 8000
 """Samples a second of the sample sound."""
+PAGE = "<html><body>a figure ✓</body></html>"
+"""What the figure that is drawn as a page shows."""
 
 
 def png(color: str = "red") -> bytes:
@@ -72,7 +74,7 @@ class PlotlyLike:
 
     def to_html(self, **_: object) -> str:
         """Return the page."""
-        return "<html><body>a figure</body></html>"
+        return PAGE
 
 
 def _encode(file_format: str, color: str) -> bytes:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from multitrack.trackers.records import Number, Tree
+from multitrack.trackers.run import Run
 from multitrack.trackers.testing import samples
 
 PROJECT = "conformance"
@@ -98,11 +99,11 @@ FOLDER = {
     "empty.bin": b"",
 }
 """Content by path of the folder artifact."""
-VERSIONS = ["first", "second"]
+VERSIONS = [b"first", b"second"]
 """Contents of the artifact that is logged twice under one name."""
 
 
-def record_everything(run: Any, scratch: Path) -> None:
+def record_everything(run: Run, scratch: Path) -> None:
     """Log all of the above.
 
     Args:
@@ -115,7 +116,7 @@ def record_everything(run: Any, scratch: Path) -> None:
     _record_artifacts(run, scratch)
 
 
-def _record_trees(run: Any) -> None:
+def _record_trees(run: Run) -> None:
     run.log_params(PARAMS)
     run.log_params(LATER_PARAMS)
     run.set_tags(LATER_TAGS)
@@ -123,7 +124,7 @@ def _record_trees(run: Any) -> None:
     run.summary(LATER_SUMMARY)
 
 
-def _record_metrics(run: Any) -> None:
+def _record_metrics(run: Run) -> None:
     for _ in range(NO_STEP[1]):
         run.log({NO_STEP[0]: 1.0})
     run.log(VALUES, step=0)
@@ -139,7 +140,7 @@ def _record_metrics(run: Any) -> None:
         run.log({MANY[0]: step / 8}, step=step)
 
 
-def _record_media(run: Any) -> None:
+def _record_media(run: Run) -> None:
     for key, text in TEXTS.items():
         run.log_text(key, text, step=1)
         run.log_text(key, text + " again", step=2)
@@ -159,7 +160,7 @@ def _record_media(run: Any) -> None:
     run.log_figure(BOTH, samples.MatplotlibLike(), step=1)
 
 
-def _record_artifacts(run: Any, scratch: Path) -> None:
+def _record_artifacts(run: Run, scratch: Path) -> None:
     file = scratch / FILE_NAME
     file.write_bytes(FILE)
     run.log_artifact(file, name="weights", kind="model", step=7, aliases=["best"])
@@ -169,7 +170,7 @@ def _record_artifacts(run: Any, scratch: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     run.log_artifact(folder, name="checkpoint-7", kind="checkpoint", metadata={"loss": 0.5})
-    for step, content in enumerate(VERSIONS):
+    for step, version in enumerate(VERSIONS):
         path = scratch / "version.txt"
-        path.write_text(content)
+        path.write_bytes(version)
         run.log_artifact(path, name="versioned", step=step)

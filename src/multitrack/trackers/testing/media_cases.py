@@ -1,0 +1,97 @@
+"""Texts, pictures, figures, histograms, tables, sounds, videos and artifacts."""
+
+from __future__ import annotations
+
+import pytest
+
+from multitrack.trackers.testing import samples, scenario
+from multitrack.trackers.testing.deliver import Delivered
+from multitrack.trackers.testing.stored import Item
+from multitrack.trackers.testing.suite import Suite, compare, is_same
+
+IMAGES = {
+    "image/png": [Item(1, samples.png("red")), Item(2, samples.png("green"))],
+    "image/jpeg": [Item(1, samples.jpeg())],
+    "image/gif": [Item(1, samples.gif())],
+}
+
+
+class MediaCases(Suite):
+    """What the methods for one text or file are held to."""
+
+    @pytest.mark.parametrize("key", scenario.TEXTS)
+    def test_text(self, full: Delivered, key: str) -> None:
+        """Texts keep every character, one a step."""
+        text = scenario.TEXTS[key]
+        self._check_media(full, "text", key, Item(1, text), Item(2, f"{text} again"))
+
+    @pytest.mark.parametrize("key", IMAGES)
+    def test_image(self, full: Delivered, key: str) -> None:
+        """Pictures keep their bytes."""
+        self._check_media(full, "image", key, *IMAGES[key])
+
+    def test_drawn_figure(self, full: Delivered) -> None:
+        """A figure that was drawn keeps its bytes."""
+        self._check_media(full, "figure", "figure/drawn", Item(3, samples.png("orange")))
+
+    def test_figure_as_page(self, full: Delivered) -> None:
+        """An interactive figure keeps its page."""
+        self._check_media(full, "figure", "figure/page", Item(3, samples.PAGE.encode()))
+
+    def test_histogram(self, full: Delivered) -> None:
+        """Edges and counts are kept, empty bins too."""
+        counts, edges = scenario.HISTOGRAM
+        self._check_media(full, "histogram", "histogram/given", Item(2, (edges, counts)))
+
+    def test_table(self, full: Delivered) -> None:
+        """Tables keep their columns and cells."""
+        self._check_media(full, "table", "table/mixed", Item(4, scenario.TABLE))
+
+    def test_audio(self, full: Delivered) -> None:
+        """Sounds keep their bytes."""
+        self._check_media(full, "audio", "audio/tone", Item(1, samples.wav()))
+
+    def test_video(self, full: Delivered) -> None:
+        """Videos keep their bytes."""
+        self._check_media(full, "video", "video/gif", Item(5, samples.gif()))
+
+    def test_one_name_for_several_kinds(self, full: Delivered) -> None:
+        """A metric, a text, a picture and a figure of one name do not hide each other."""
+        points = full.stored.metrics.get(scenario.BOTH, [])
+        assert [point.value for point in points] == [0.5], f"metric {scenario.BOTH!r}: {points}"
+        self._check_media(full, "text", scenario.BOTH, Item(1, "words"))
+        self._check_media(full, "image", scenario.BOTH, Item(1, samples.png("purple")))
+        self._check_media(full, "figure", scenario.BOTH, Item(1, samples.png("orange")))
+
+    def test_file_artifact(self, full: Delivered) -> None:
+        """A file is stored as it was."""
+        self._check_artifact(full, "weights", {scenario.FILE_NAME: scenario.FILE})
+
+    def test_folder_artifact(self, full: Delivered) -> None:
+        """A folder keeps its tree: one file name in several folders, empty and odd names."""
+        self._check_artifact(full, "checkpoint-7", scenario.FOLDER)
+
+    def test_artifact_logged_twice(self, full: Delivered) -> None:
+        """The later version of an artifact is the one that is found."""
+        self._check_artifact(full, "versioned", {"version.txt": scenario.VERSIONS[-1]})
+
+    def _check_media(self, full: Delivered, kind: str, key: str, *logged: Item) -> None:
+        stored = full.stored.media.get(kind, {}).get(key, [])
+        if f"log_{kind}" in self.gaps or key in self.refused_keys:
+            assert not stored, f"{kind} {key!r} is stored: take it out of the declared gaps"
+            return
+        items = list(logged)
+        if not self.keeps_media_step:
+            items = [item._replace(step=None) for item in items]
+        expected = self.stored_items(kind, items)
+        assert is_same(stored, expected), (
+            f"{kind} {key!r}: stored {stored!r:.300}, expected {expected!r:.300}; see "
+            f"log_{kind}(), or declare stored_items()"
+        )
+
+    def _check_artifact(self, full: Delivered, name: str, files: dict[str, bytes]) -> None:
+        stored = full.stored.artifacts.get(name, {})
+        if "log_artifact" in self.gaps or name in self.refused_keys:
+            assert not stored, f"artifact {name!r} is stored: take it out of the declared gaps"
+            return
+        compare(stored, files, f"file of artifact {name!r}:", "log_artifact")
