@@ -124,5 +124,5 @@ def _scaled(value: float, low: float, high: float, size: int) -> int:
     """Return the dot of a value on an axis of ``size`` dots; the middle if all are equal."""
     if high == low:
         return (size - 1) // 2
-    share = value / (high - low) - low / (high - low)  # the difference may overflow
+    share = (value / 2 - low / 2) / (high / 2 - low / 2)  # a whole difference may overflow
     return min(size - 1, max(0, round(share * (size - 1))))

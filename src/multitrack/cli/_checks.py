@@ -99,8 +99,8 @@ def check_backend(name: str) -> Iterator[Finding]:
     except Exception as error:  # whatever a third party's module raises
         yield Finding("fault", name, f"its adapter cannot be loaded: {error}")
         return
-    yield _check_client(name, client)
-    if client.version:
+    yield _check_client(name, client) if client else Finding("ok", name, "needs no client")
+    if client is None or client.version:
         yield from _check_settings(name, settings_type)
 
 

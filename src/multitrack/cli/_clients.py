@@ -35,14 +35,16 @@ class Client(NamedTuple):
         return self.version is not None and self.asked.contains(self.version, prereleases=True)
 
 
-def find_client(backend: str) -> Client:
-    """Return what is installed of a backend's client, without importing it.
+def find_client(backend: str) -> Client | None:
+    """Return what is installed of a backend's client, without importing it; None if it has none.
 
     Raises:
         ValueError: no backend has this name.
         TypeError: a third-party entry point gives no tracker.
     """
-    distributions = registry.load(backend).distributions or (backend,)
+    distributions = registry.load(backend).distributions
+    if not distributions:
+        return None
     installed = [(name, version) for name in distributions if (version := _version(name))]
     name, version = installed[0] if installed else (distributions[0], None)
     asked = _asked(backend, distributions)

@@ -58,7 +58,10 @@ def delivery_as_json(history: History) -> dict[str, Any]:
             "behind_seconds": history.lag(one.state.offset),
             "failures": one.state.failures,
             "refused": one.state.refused,
-            "reasons": dict(_reasons(history, one.backend)),
+            "reasons": [
+                {"name": name, "reason": reason, "count": count}
+                for (name, reason), count in _reasons(history, one.backend).items()
+            ],
             "url": _url(one.state),
             "message": one.state.message,
             "remedy": one.state.remedy,

@@ -18,6 +18,8 @@ from multitrack.trackers.records import spell
 PIPE_WIDTH = 1000
 """Columns when nobody looks: what goes into a pipe is never folded."""
 NOTHING = "-"
+GAP = 2
+"""Columns between the cells of a table."""
 MINUTE, HOUR, DAY = 60, 3600, 86400
 STATUS_STYLES = {
     "running": "cyan",
@@ -43,7 +45,7 @@ def table(*columns: str, numbers: Sequence[str] = ()) -> Table:
         columns: the headings.
         numbers: those of them whose cells are aligned to the right.
     """
-    made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, GAP, 0, 0))
     for column in columns:
         made.add_column(column, justify="right" if column in numbers else "left", no_wrap=True)
     return made

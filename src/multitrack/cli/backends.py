@@ -11,13 +11,13 @@ from rich.text import Text
 
 from multitrack.cli._clients import find_client
 from multitrack.cli._commands import UsageError
-from multitrack.cli._output import console, table
+from multitrack.cli._output import GAP, console, table
 from multitrack.trackers import registry
 from multitrack.trackers.protocol import RECORD_METHODS, Tracker, Unsupported, describe
 
 KIND_WIDTH = 12
 CELL_WIDTH = 32
-"""Columns of one backend in the table of what it holds."""
+"""Columns that one backend needs at least in the table of what it holds."""
 
 
 def list_backends(
@@ -54,19 +54,25 @@ def _load(name: str) -> type[Tracker]:
 def _print_clients(out: Console, names: Sequence[str]) -> None:
     made = table("backend", "client", "tested with", "install")
     for name in names:
-        client = find_client(name)
-        version = Text(client.version, style="green") if client.version else Text("none", "dim")
-        made.add_row(
-            name, version, f"{client.name}{client.asked}", "" if client.version else client.command
-        )
+        made.add_row(name, *_client_cells(name))
     out.print(made)
+
+
+def _client_cells(name: str) -> list[Text | str]:
+    client = find_client(name)
+    if client is None:
+        return ["none needed", "", ""]
+    asked = f"{client.name}{client.asked}"
+    if client.version is None:
+        return [Text("none", style="dim"), asked, client.command]
+    return [Text(client.version, style="green"), asked, ""]
 
 
 def _print_kinds(out: Console, trackers: dict[str, type[Tracker]]) -> None:
     made = table("", *trackers)
     for column in made.columns[1:]:
         column.no_wrap = False
-        column.max_width = CELL_WIDTH - 2
+        column.max_width = (out.width - KIND_WIDTH) // len(trackers) - GAP
     for method in RECORD_METHODS:
         cells = [_cell(getattr(tracker, method)) for tracker in trackers.values()]
         made.add_row(Text(kind_of(method), style="dim"), *cells)

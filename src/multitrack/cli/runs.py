@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from multitrack.cli._output import (
+    GAP,
     NOTHING,
     STATUS_STYLES,
     console,
@@ -26,6 +27,8 @@ from multitrack.cli._standing import Standing, standing
 from multitrack.trackers.folder import RunFolder, default_directory, find_runs
 from multitrack.trackers.history import Glance, UnreadableRunError, glance
 
+COLUMNS = ("run", "name", "status", "started", "took", "steps", "delivery")
+NAME = COLUMNS.index("name")
 WIDE = 110
 """Columns from which on ids, times and backends are shown in full."""
 
@@ -79,15 +82,14 @@ def run_seconds(seen: Glance) -> float:
 
 def _print_table(out: Console, folders: list[RunFolder]) -> None:
     is_wide = out.width >= WIDE
-    columns = ["run", "name", "status", "started", "took", "steps", "delivery"]
-    made = table(*columns, numbers=("took", "steps"))
     rows = [_row(folder, is_wide=is_wide) for folder in folders]
+    made = table(*COLUMNS, numbers=("took", "steps"))
     for row in rows:
         made.add_row(*row)
-    made.columns[1].overflow = "ellipsis"
-    for index, column in enumerate(made.columns):
-        if index != 1:  # only a name may be cut
-            column.min_width = max(len(columns[index]), *(len(row[index]) for row in rows))
+    widths = [max(map(len, cells)) for cells in zip(COLUMNS, *rows, strict=True)]
+    others = sum(widths) - widths[NAME] + GAP * len(widths)
+    made.columns[NAME].overflow = "ellipsis"  # only a name may be cut
+    made.columns[NAME].max_width = max(len(COLUMNS[NAME]), out.width - others)
     out.print(made)
 
 
