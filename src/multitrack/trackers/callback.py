@@ -17,6 +17,7 @@ from multitrack.trackers.run import Run
 from multitrack.trackers.session import outcome_of
 from multitrack.trackers.start import start_run
 
+LogRanks: TypeAlias = Literal["main", "all"]
 LogModel: TypeAlias = Literal["none", "last", "best", "all"]
 SPLITS = ("eval", "test")
 SUMMARY = (
@@ -32,8 +33,7 @@ SUMMARY = (
 class TrackingCallback:
     """Record a training run, and deliver it to the trackers that ``report_to`` names.
 
-    The run begins with training, or with the first thing that is logged before it. Only the
-    process with rank 0 records. Checkpoints carry the run's id: training that is resumed from
+    The run begins with training, or with the first thing that is logged before it. Checkpoints carry the run's id: training that is resumed from
     one goes on with the same run. What is evaluated or predicted after training still belongs
     to the run. A loop that has an event for failure (``on_exception``) gives the run its
     status; elsewhere the process's end does.
@@ -49,6 +49,8 @@ class TrackingCallback:
         run_id: of a run to go on with.
         delivery: where couriers work, as in `multitrack.start_run`.
         settings: of backends, by name.
+        log_ranks: ``"main"``: the process with rank 0 records; ``"all"``: every process records
+            a run of its own, named and tagged with its rank.
         log_model: which checkpoints become artifacts: ``"none"``, ``"last"``, ``"best"`` or
             ``"all"``; ``MULTITRACK_LOG_MODEL``, else none, if None.
         finish_timeout: seconds for which the process's end waits for delivery.
@@ -74,11 +76,13 @@ class TrackingCallback:
         run_id: str | None = None,
         delivery: Mode | None = None,
         settings: Mapping[str, Mapping[str, Any]] | None = None,
+        log_ranks: LogRanks = "main",
         log_model: LogModel | None = None,
         finish_timeout: float | None = None,
     ) -> None:
         self.report_to = registry.resolve(report_to)
         _check_settings(self.report_to, settings or {})
+        self.log_ranks = log_ranks
         self.log_model = _checked_log_model(log_model)
         self.run: Run | None = None
         self.run_id = run_id
@@ -113,7 +117,7 @@ class TrackingCallback:
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Begin the run, or go on with it."""
-        if state.is_world_process_zero:
+        if self._records(state):
             is_new = self.run is None
             run = self._begun(args, kwargs.get("model"))
             if not is_new:
@@ -128,7 +132,7 @@ class TrackingCallback:
         **kwargs: Any,
     ) -> None:
         """Record a row of metrics."""
-        if logs and state.is_world_process_zero:
+        if logs and self._records(state):
             run = self._begun(args, kwargs.get("model"))
             run.log(rename(logs), step=state.global_step, epoch=logs.get("epoch"))
             if once := {f"train/{key}": logs[key] for key in SUMMARY if key in logs}:
@@ -143,7 +147,7 @@ class TrackingCallback:
         **kwargs: Any,
     ) -> None:
         """Record the metrics of a prediction, at the step that training has reached."""
-        if metrics and state.is_world_process_zero:
+        if metrics and self._records(state):
             run = self._begun(args, kwargs.get("model"))
             run.log(rename(metrics), step=state.global_step, epoch=state.epoch)
 
@@ -160,8 +164,8 @@ class TrackingCallback:
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Write the outcome; what comes later still belongs to the run."""
-        if state.is_world_process_zero and self.run is not None:
-            if self.log_model == "last" and self._checkpoint:
+        if self.run is not None:
+            if self.log_model == "last":
                 self._log_checkpoint(args, state, ["last"])
             self.run.finish(wait=False)
 
@@ -187,18 +191,26 @@ class TrackingCallback:
 
     # -- within ----------------------------------------------------------------------------
 
+    def _records(self, state: Any) -> bool:
+        """Tell whether this process records."""
+        return bool(state.is_world_process_zero) or self.log_ranks == "all"
+
     def _begun(self, args: Any, model: Any) -> Run:
         """Return the run, which begins now if it has not yet."""
         if self.run is None:
+            rank = os.environ.get("RANK", "0") if self.log_ranks == "all" else None
+            name = self._name or getattr(args, "run_name", None)
             self.run = start_run(
                 project=self._project or getattr(args, "project", None),
-                name=self._name or getattr(args, "run_name", None),
+                name=name if rank is None else f"{name or 'run'}-rank{rank}",
                 report_to=self.report_to or "none",
                 config=_configuration(args, model, self._config),
                 dir=self._dir or _directory(args),
-                run_id=self.run_id,
+                run_id=self.run_id if rank in {None, "0"} else None,
                 **self._options,
             )
+            if rank is not None:
+                self.run.set_tags({"rank": rank})
             self.run_id = self.run.id
         return self.run
 
