@@ -33,10 +33,10 @@ SUMMARY = (
 class TrackingCallback:
     """Record a training run, and deliver it to the trackers that ``report_to`` names.
 
-    The run begins with training, or with the first thing that is logged before it. Checkpoints carry the run's id: training that is resumed from
-    one goes on with the same run. What is evaluated or predicted after training still belongs
-    to the run. A loop that has an event for failure (``on_exception``) gives the run its
-    status; elsewhere the process's end does.
+    The run begins with training, or with the first thing that is logged before it. Checkpoints
+    carry its id: training that is resumed from one goes on with the same run. What is evaluated
+    or predicted after training still belongs to it. A loop that has an event for failure
+    (``on_exception``) gives the run its status; elsewhere the process's end does.
 
     Args:
         report_to: a backend, several, ``"all"`` or ``"none"``.
