@@ -191,7 +191,9 @@ def glance(folder: RunFolder) -> Glance:
         records = _last_records(file.fileno(), size)
     last = records[0] if records else header
     step = next((record.step for record in records if isinstance(record, Stepped)), None)
-    couriers = {name: _state(folder, name) for name in _backends(folder, header.report_to)}
+    couriers = {
+        name: folder.courier(name).read_state() for name in _backends(folder, header.report_to)
+    }
     return Glance(folder, header, status_of(folder, last), last.time, step, size, couriers)
 
 
@@ -287,13 +289,6 @@ def _last_lines(descriptor: int, size: int) -> list[bytes]:
 
 def _backends(folder: RunFolder, report_to: list[str]) -> list[str]:
     return list(dict.fromkeys([*report_to, *(courier.backend for courier in folder.couriers())]))
-
-
-def _state(folder: RunFolder, backend: str) -> CourierState:
-    try:
-        return folder.courier(backend).read_state()
-    except msgspec.DecodeError:
-        return CourierState(message="its state cannot be read")
 
 
 def _take_up(history: History, header: Header) -> None:
