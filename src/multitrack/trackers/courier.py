@@ -13,6 +13,7 @@ by record, so that one that crashes its courier three times is set aside.
 from __future__ import annotations
 
 import logging
+import os
 import random
 import threading
 import time
@@ -107,6 +108,9 @@ class Courier:
         self.folder = run.courier(backend)
         self.folder.create()
         self.state = self.folder.read_state()
+        self.state.phase = "starting"
+        self.state.pid = os.getpid()
+        self.folder.write_state(self.state)
         self.linger = linger
         self.hurry = False
         self._settings = settings

@@ -139,7 +139,6 @@ def _deliver(run: RunFolder, options: argparse.Namespace) -> int:
     linger = LINGER if options.pipe is not None else SYNC_LINGER
     settings = kept_settings(run.courier(options.backend))
     courier = Courier(run, options.backend, settings, linger=linger)
-    courier.state.pid = os.getpid()
     gone = threading.Event()
     if options.pipe is not None:
         _start_thread(_await_end_of_file, options.pipe, gone, linger)
