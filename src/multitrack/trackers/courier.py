@@ -26,6 +26,7 @@ from multitrack.trackers.journal import Corrupt, Entry, JournalReader
 from multitrack.trackers.protocol import (
     Parked,
     Refused,
+    Restart,
     Retry,
     RunInfo,
     Tracker,
@@ -302,10 +303,22 @@ class Courier:
             raise Refused(f"{file.name} was overwritten in place after it was logged")
 
     def _classify(self, error: Exception) -> TrackerError:
-        if isinstance(error, TrackerError):
-            return error
-        logger.info("%s raised: %s", self.folder.backend, error, exc_info=error)
-        return (self._tracker or self._tracker_type(self._settings)).classify(error)
+        """Name an error; if the client is gone, go back to what the backend acknowledged."""
+        answer = error
+        if not isinstance(answer, TrackerError):
+            logger.info("%s raised: %s", self.folder.backend, error, exc_info=error)
+            answer = (self._tracker or self._tracker_type(self._settings)).classify(error)
+        if isinstance(answer, Restart):
+            self._start_over()
+        return answer
+
+    def _start_over(self) -> None:
+        if self._tracker:
+            self._tracker.abandon()
+            self._tracker = None
+        self._position = self.state.offset
+        self._unacknowledged = 0
+        self._end = None
 
     def _acknowledge(self) -> None:
         """Move the cursor, but not past an end that the backend was not told yet."""

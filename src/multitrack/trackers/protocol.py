@@ -56,6 +56,13 @@ class Retry(TrackerError):
         self.after = after
 
 
+class Restart(Retry):
+    """The client is gone, and with it what it took since the last acknowledgement.
+
+    The courier abandons this tracker, starts another, and offers all of that again.
+    """
+
+
 class Refused(TrackerError):
     """The backend will never take this.
 
