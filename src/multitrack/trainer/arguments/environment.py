@@ -1,0 +1,75 @@
+"""Where a training runs: what follows from the process rather than from what the user gave."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from accelerate import PartialState
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Environment:
+    """Devices and ranks of `TrainingArguments`, known once `start_process` was called."""
+
+    use_cpu: bool
+    ddp_backend: str | None
+    ddp_timeout: int
+    per_device_train_batch_size: int
+    per_device_eval_batch_size: int
+
+    @property
+    def process(self) -> PartialState:
+        """This process among all that train; the first look at it joins the process group."""
+        options: dict[str, Any] = {"cpu": self.use_cpu}
+        if self.ddp_backend is not None:
+            options["backend"] = self.ddp_backend
+        return PartialState(**options, timeout=timedelta(seconds=self.ddp_timeout))
+
+    @property
+    def device(self) -> torch.device:
+        """The device of this process."""
+        device: torch.device = self.process.device
+        return device
+
+    @property
+    def world_size(self) -> int:
+        """Processes that train together."""
+        return int(self.process.num_processes)
+
+    @property
+    def process_index(self) -> int:
+        """This process's number among all."""
+        return int(self.process.process_index)
+
+    @property
+    def local_process_index(self) -> int:
+        """This process's number on its machine."""
+        return int(self.process.local_process_index)
+
+    @property
+    def n_gpu(self) -> int:
+        """GPUs that this process drives: one, or none."""
+        return int(self.device.type != "cpu")
+
+    @property
+    def should_save(self) -> bool:
+        """Whether this process writes checkpoints."""
+        return self.process_index == 0
+
+    @property
+    def should_log(self) -> bool:
+        """Whether this process reports to trackers."""
+        return self.process_index == 0
+
+    @property
+    def train_batch_size(self) -> int:
+        """Samples in a micro-batch on this process."""
+        return self.per_device_train_batch_size
+
+    @property
+    def eval_batch_size(self) -> int:
+        """Samples in an evaluation batch on this process."""
+        return self.per_device_eval_batch_size

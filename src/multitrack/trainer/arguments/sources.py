@@ -1,0 +1,83 @@
+"""Arguments from files and from the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+from argparse import SUPPRESS, ArgumentParser, Namespace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from multitrack.trainer.arguments.convert import allowed, hints
+from multitrack.trainer.arguments.fields import Fields
+
+
+def known(values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the values whose names are arguments, and a sentence for each other name."""
+    names = [field.name for field in dataclasses.fields(Fields)]
+    found = {name: value for name, value in values.items() if name in names}
+    problems = []
+    for name in values.keys() - found.keys():
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        problems.append(f"there is no argument {name!r}{hint}")
+    return found, sorted(problems)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the mapping that a JSON or YAML file holds.
+
+    Raises:
+        ValueError: the file is neither, or holds something else.
+    """
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".json":
+        values = json.loads(text)
+    elif path.suffix in (".yaml", ".yml"):
+        values = yaml.safe_load(text)
+    else:
+        raise ValueError(f"{path}: arguments come from .json, .yaml or .yml files")
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} must hold one mapping of argument names to values")
+    return values
+
+
+def new_parser() -> ArgumentParser:
+    """Return a parser that knows no argument yet but ``--config``."""
+    parser = ArgumentParser(description="Train a model.", allow_abbrev=False)
+    parser.add_argument("--config", metavar="FILE", help="JSON or YAML file of arguments")
+    return parser
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Add ``--name`` for every argument, with dashes or underscores; booleans get ``--no-name``."""
+    types = hints()
+    group = parser.add_argument_group("training")
+    for field in dataclasses.fields(Fields):
+        _add_option(group, field.name, types[field.name], field.metadata["help"])
+
+
+def given(namespace: Namespace) -> dict[str, Any]:
+    """Return the arguments that the command line has."""
+    names = [field.name for field in dataclasses.fields(Fields)]
+    return {name: getattr(namespace, name) for name in names if hasattr(namespace, name)}
+
+
+def _add_option(group: Any, name: str, hint: Any, text: str) -> None:
+    options: dict[str, Any] = {"dest": name, "default": SUPPRESS, "help": f"{text}"}
+    kinds = allowed(hint)
+    if "true or false" in kinds:
+        group.add_argument(*_spellings(f"no_{name}"), action="store_false", **options)
+        options |= {"nargs": "?", "const": True, "metavar": "true|false"}
+    elif "a list of names" in kinds:
+        options |= {"nargs": "+", "metavar": "NAME"}
+    else:
+        options |= {"metavar": name.upper()}
+    group.add_argument(*_spellings(name), **options)
+
+
+def _spellings(name: str) -> list[str]:
+    return list(dict.fromkeys([f"--{name.replace('_', '-')}", f"--{name}"]))

@@ -1,0 +1,34 @@
+"""The callbacks that a Trainer has, and their order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from multitrack.trainer.callbacks.display import PrinterCallback, ProgressCallback
+from multitrack.trainer.callbacks.flow import DefaultFlowCallback
+from multitrack.trainer.callbacks.handler import CallbackHandler
+
+if TYPE_CHECKING:
+    from multitrack.trainer.arguments import TrainingArguments
+
+
+def build_handler(
+    args: TrainingArguments, callbacks: Iterable[Any] | None, **references: Any
+) -> CallbackHandler:
+    """Return the handler: the default flow, the user's callbacks, the display, the reporter.
+
+    Reporting comes last, so that values which callbacks add to logs are reported too.
+
+    Args:
+        args: say what to display and where to report.
+        callbacks: the user's.
+        references: the model and what else every event is given.
+    """
+    handler = CallbackHandler([DefaultFlowCallback, *(callbacks or [])], **references)
+    handler.add_callback(PrinterCallback if args.disable_tqdm else ProgressCallback)
+    if args.report_to:
+        from multitrack.trackers.callback import TrackingCallback
+
+        handler.add_reporter(TrackingCallback(report_to=args.report_to))
+    return handler

@@ -1,0 +1,1 @@
+"""Checkpoints: whole or not there, readable without unpickling, resumable to the bit."""

@@ -1,0 +1,31 @@
+"""The random generators of a process, as a checkpoint keeps them."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def collect() -> dict[str, Any]:
+    """Return the states of all generators as tuples, numbers and tensors."""
+    name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002
+    states: dict[str, Any] = {
+        "python": random.getstate(),
+        "numpy": (str(name), [int(k) for k in keys], int(position), int(has_gauss), float(gauss)),
+        "cpu": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def restore(states: dict[str, Any]) -> None:
+    """Set all generators to the given states."""
+    random.setstate(states["python"])
+    np.random.set_state(states["numpy"])  # noqa: NPY002 - the generator that users draw from
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])

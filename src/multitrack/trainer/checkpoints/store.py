@@ -1,0 +1,124 @@
+"""The files of a checkpoint beside the weights: optimizer, scheduler, scaler, generators, loss."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedType
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+
+from multitrack.trainer.checkpoints import rng
+
+if TYPE_CHECKING:
+    from multitrack.trainer.loop.meter import LossMeter
+
+OPTIMIZER_FILE = "optimizer.pt"
+SCHEDULER_FILE = "scheduler.pt"
+SCALER_FILE = "scaler.pt"
+
+logger = logging.getLogger(__name__)
+
+
+def is_sharded(accelerator: Accelerator) -> bool:
+    """Tell whether model and optimizer are spread over the devices."""
+    return bool(accelerator.distributed_type == DistributedType.FSDP)
+
+
+def gather_weights(accelerator: Accelerator, model: Any) -> dict[str, Any]:
+    """Return all weights, on the CPU where they are sharded; every process must call this."""
+    if is_sharded(accelerator):
+        return get_model_state_dict(model, options=_whole())
+    weights: dict[str, Any] = accelerator.unwrap_model(model, keep_torch_compile=False).state_dict()
+    return weights
+
+
+def scatter_weights(model: Any, weights: dict[str, Any]) -> None:
+    """Set all weights of a sharded model; the first process has them, every process calls this."""
+    set_model_state_dict(model, weights, options=_whole(broadcast=True))
+
+
+def gather_optimizer(accelerator: Accelerator, model: Any, optimizer: Any) -> dict[str, Any]:
+    """Return the whole state of the optimizer; every process must call this."""
+    if is_sharded(accelerator):
+        return get_optimizer_state_dict(model, _inner(optimizer), options=_whole())
+    state: dict[str, Any] = _inner(optimizer).state_dict()
+    return state
+
+
+def load_optimizer(accelerator: Accelerator, model: Any, optimizer: Any, folder: Path) -> None:
+    """Read the optimizer's state; every process must call this.
+
+    Raises:
+        ValueError: the checkpoint holds the model alone.
+    """
+    path = folder / OPTIMIZER_FILE
+    if not path.is_file():
+        raise ValueError(
+            f"training cannot go on from {folder}: it has no {OPTIMIZER_FILE}, as checkpoints "
+            "saved with save_only_model=True; load its model and start a new training instead"
+        )
+    state = read(path)
+    if is_sharded(accelerator):
+        options = _whole(broadcast=True)
+        set_optimizer_state_dict(model, _inner(optimizer), state, options=options)
+    else:
+        _inner(optimizer).load_state_dict(state)
+
+
+def save_process(folder: Path, rank: int, world_size: int, meter: LossMeter) -> None:
+    """Write what each process has of its own: its random generators and its losses."""
+    torch.save(rng.collect(), _own_file(folder, "rng_state", ".pth", rank, world_size))
+    path = _own_file(folder, "loss_window", ".json", rank, world_size)
+    path.write_text(json.dumps(meter.state_dict()) + "\n")
+
+
+def load_loss(folder: Path, rank: int, world_size: int, meter: LossMeter) -> None:
+    """Read the losses that a process had gathered since the last log, if they were kept."""
+    path = _own_file(folder, "loss_window", ".json", rank, world_size)
+    if path.is_file():
+        meter.load_state_dict(json.loads(path.read_text()))
+
+
+def restore_generators(folder: Path, rank: int, world_size: int) -> None:
+    """Set this process's random generators as they were when the checkpoint was saved."""
+    path = _own_file(folder, "rng_state", ".pth", rank, world_size)
+    if path.is_file():
+        rng.restore(read(path))
+    else:
+        logger.warning(
+            "%s has no random state for process %d of %d: what follows is not what an "
+            "uninterrupted training would do.",
+            folder,
+            rank,
+            world_size,
+        )
+
+
+def read(path: Path) -> Any:
+    """Return what `torch.save` wrote, on the CPU; nothing in the file is executed."""
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _own_file(folder: Path, name: str, suffix: str, rank: int, world_size: int) -> Path:
+    return folder / (f"{name}_{rank}{suffix}" if world_size > 1 else f"{name}{suffix}")
+
+
+def _inner(optimizer: Any) -> Any:
+    return getattr(optimizer, "optimizer", optimizer)
+
+
+def _whole(*, broadcast: bool = False) -> StateDictOptions:
+    return StateDictOptions(
+        full_state_dict=True, cpu_offload=not broadcast, broadcast_from_rank0=broadcast
+    )

@@ -1,0 +1,100 @@
+"""The process that a training runs in: device, precision, seeds, accelerate's Accelerator."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import (
+    DataLoaderConfiguration,
+    DistributedDataParallelKwargs,
+    FullyShardedDataParallelPlugin,
+    TorchDynamoPlugin,
+    set_seed,
+)
+
+if TYPE_CHECKING:
+    from multitrack.trainer.arguments import TrainingArguments
+
+
+def build_accelerator(args: TrainingArguments) -> Accelerator:
+    """Return the Accelerator that the arguments describe, and set PyTorch up for it.
+
+    Raises:
+        ValueError: this machine cannot do what the arguments ask for.
+    """
+    _check_device(args)
+    if args.tf32 is not None:
+        torch.backends.cuda.matmul.allow_tf32 = args.tf32
+        torch.backends.cudnn.allow_tf32 = args.tf32
+    # A second Trainer of the process may want another precision than the first.
+    AcceleratorState._reset_state()  # noqa: SLF001 - there is no public way
+    return Accelerator(
+        mixed_precision=_mixed_precision(args),
+        cpu=args.use_cpu,
+        dataloader_config=DataLoaderConfiguration(
+            use_seedable_sampler=True,
+            data_seed=args.seed if args.data_seed is None else args.data_seed,
+        ),
+        kwargs_handlers=[_ddp(args)],
+        dynamo_plugin=_dynamo(args),
+        fsdp_plugin=_fsdp(args),
+    )
+
+
+def seed_all(args: TrainingArguments) -> None:
+    """Seed every random generator; with full determinism, also rule out unstable algorithms."""
+    set_seed(args.seed)
+    if args.full_determinism:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+        torch.use_deterministic_algorithms(mode=True)
+        torch.backends.cudnn.benchmark = False
+
+
+def _check_device(args: TrainingArguments) -> None:
+    kind = args.device.type
+    if args.fp16 and kind == "cpu":
+        raise ValueError("fp16=True needs a GPU, and this process has none; use bf16=True")
+    if args.bf16 and kind == "cuda" and not torch.cuda.is_bf16_supported():
+        raise ValueError("bf16=True needs a GPU of NVIDIA's Ampere generation or later; use fp16")
+    if args.tf32 and kind != "cuda":
+        raise ValueError(f"tf32=True needs an NVIDIA GPU; this process trains on {kind}")
+    if args.fsdp and args.world_size == 1:
+        raise ValueError(
+            "fsdp=True needs several processes: start them with torchrun or accelerate launch"
+        )
+    if args.fsdp and kind == "cpu":
+        raise ValueError("fsdp=True needs GPUs: accelerate does not shard on the CPU")
+
+
+def _mixed_precision(args: TrainingArguments) -> str | None:
+    if args.fp16:
+        return "fp16"
+    return "bf16" if args.bf16 else None  # None leaves it to `accelerate launch`
+
+
+def _ddp(args: TrainingArguments) -> DistributedDataParallelKwargs:
+    options: dict[str, Any] = {
+        "bucket_cap_mb": args.ddp_bucket_cap_mb,
+        "broadcast_buffers": args.ddp_broadcast_buffers,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    unused = args.ddp_find_unused_parameters
+    return DistributedDataParallelKwargs(find_unused_parameters=unused is None or unused, **given)
+
+
+def _dynamo(args: TrainingArguments) -> TorchDynamoPlugin | None:
+    if not args.torch_compile:
+        return None
+    return TorchDynamoPlugin(
+        backend=args.torch_compile_backend or "inductor", mode=args.torch_compile_mode
+    )
+
+
+def _fsdp(args: TrainingArguments) -> FullyShardedDataParallelPlugin | None:
+    if not args.fsdp:
+        return None
+    return FullyShardedDataParallelPlugin(**{"fsdp_version": 2, **(args.fsdp_config or {})})

@@ -1,0 +1,84 @@
+"""What a training needs before its first step: prepared model, optimizer, scheduler, loss meter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from accelerate import Accelerator
+
+from multitrack.trainer.checkpoints import store
+from multitrack.trainer.checkpoints.weights import load_weights, read_weights
+from multitrack.trainer.loop.meter import LossMeter
+
+if TYPE_CHECKING:
+    from multitrack.trainer.trainer import Trainer
+
+
+def prepare_training(trainer: Trainer, max_steps: int, checkpoint: Path | None) -> Any:
+    """Return the prepared model; optimizer and scheduler become the trainer's.
+
+    Raises:
+        ValueError: the checkpoint does not fit the model, or holds the model alone.
+    """
+    accelerator = trainer.accelerator
+    sharded = store.is_sharded(accelerator)
+    if checkpoint is not None and not sharded:
+        load_weights(trainer.model, checkpoint)
+    model = _prepare_model(trainer)
+    if sharded:
+        trainer.model = model
+        if checkpoint is not None:
+            store.scatter_weights(model, read_weights(checkpoint))
+    trainer.create_scheduler(max_steps)
+    if checkpoint is not None:
+        _load_optimization(trainer, model, checkpoint)
+    return model
+
+
+def new_meter(trainer: Trainer, checkpoint: Path | None) -> LossMeter:
+    """Return the loss meter, with what a checkpoint has of it."""
+    args, step = trainer.args, trainer.state.global_step
+    meter = LossMeter(args.device, step, hide_non_finite=args.logging_nan_inf_filter)
+    if checkpoint is not None:
+        store.load_loss(checkpoint, args.process_index, args.world_size, meter)
+    return meter
+
+
+def enable_gradient_checkpointing(model: Any, options: dict[str, Any] | None) -> None:
+    """Let a model recompute its activations.
+
+    Raises:
+        ValueError: the model has no method for it.
+    """
+    for prefix in ("activation", "gradient"):
+        enable = getattr(model, f"{prefix}_checkpointing_enable", None)
+        if callable(enable):
+            enable(**{f"{prefix}_checkpointing_kwargs": options})
+            return
+    raise ValueError(
+        f"gradient_checkpointing=True needs a model with the method gradient_checkpointing_enable, "
+        f"which {type(model).__name__} lacks"
+    )
+
+
+def _prepare_model(trainer: Trainer) -> Any:
+    accelerator = trainer.accelerator
+    if _is_fsdp1(accelerator):  # its optimizer must be made from the sharded parameters
+        trainer.model = accelerator.prepare(trainer.model)
+        trainer.optimizer = accelerator.prepare(trainer.create_optimizer())
+        return trainer.model
+    model, trainer.optimizer = accelerator.prepare(trainer.model, trainer.create_optimizer())
+    return model
+
+
+def _is_fsdp1(accelerator: Accelerator) -> bool:
+    return store.is_sharded(accelerator) and not getattr(accelerator, "is_fsdp2", False)
+
+
+def _load_optimization(trainer: Trainer, model: Any, checkpoint: Path) -> None:
+    accelerator = trainer.accelerator
+    store.load_optimizer(accelerator, model, trainer.optimizer, checkpoint)
+    trainer.lr_scheduler.load_state_dict(store.read(checkpoint / store.SCHEDULER_FILE))
+    if accelerator.scaler is not None and (checkpoint / store.SCALER_FILE).is_file():
+        accelerator.scaler.load_state_dict(store.read(checkpoint / store.SCALER_FILE))

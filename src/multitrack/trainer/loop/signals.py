@@ -1,0 +1,99 @@
+"""SIGTERM: the cluster wants the machine back, so save and stop at the end of the step."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+
+import torch
+from accelerate import Accelerator
+from torch import distributed
+
+
+class TrainingInterrupted(SystemExit):
+    """Training was asked to stop by SIGTERM; a checkpoint has been saved.
+
+    It leaves `Trainer.train` after `on_exception`. If nothing catches it, the program ends
+    quietly with status 143, as a program does that SIGTERM ends.
+    """
+
+    def __init__(self, step: int) -> None:
+        super().__init__(128 + signal.SIGTERM)
+        self.step = step
+
+    def __str__(self) -> str:
+        return f"training was interrupted by SIGTERM after step {self.step}"
+
+
+class Sigterm:
+    """Notices SIGTERM while training runs.
+
+    It takes the signal only where it has its default action, and only on the main thread; a
+    handler of the user's stays. After the first signal the default action is back, so a second
+    one ends the process at once.
+
+    Args:
+        accelerator: knows the other processes, which must all stop at the same step.
+    """
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self._received = False
+        self._installed = False
+        self._votes = _Votes() if accelerator.num_processes > 1 else None
+
+    def __enter__(self) -> Sigterm:
+        on_main_thread = threading.current_thread() is threading.main_thread()
+        if on_main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self._receive)
+            self._installed = True
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._installed:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if self._votes is not None and (error is None or isinstance(error, TrainingInterrupted)):
+            self._votes.close()  # after an error, other processes may never vote again
+
+    def asks_to_stop(self) -> bool:
+        """Tell whether to stop after this step; all processes get the same answer."""
+        if self._votes is None:
+            return self._received
+        return self._votes.cast(self._received)
+
+    def _receive(self, _signal: int, _frame: FrameType | None) -> None:
+        self._received = True
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+class _Votes:
+    """Agreement of all processes, one step late, so that no step waits for it."""
+
+    def __init__(self) -> None:
+        self._group = distributed.new_group(backend="gloo")
+        self._ballot = torch.zeros(1)
+        self._work: distributed.Work | None = None
+
+    def cast(self, wants_to_stop: bool) -> bool:  # noqa: FBT001 - a vote
+        """Return whether any process wanted to stop a step ago, and cast this step's vote."""
+        if self._count():
+            return True
+        self._ballot = torch.tensor([float(wants_to_stop)])
+        self._work = distributed.all_reduce(self._ballot, group=self._group, async_op=True)
+        return False
+
+    def close(self) -> None:
+        """Wait for the last vote, which other processes may still need, and leave the group."""
+        self._count()
+        distributed.destroy_process_group(self._group)
+
+    def _count(self) -> bool:
+        if self._work is None:
+            return False
+        self._work.wait()
+        return bool(self._ballot.item())

@@ -1,0 +1,570 @@
+"""Trainer: trains a model, and tells callbacks what happens."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from multitrack.trainer.arguments import TrainingArguments
+from multitrack.trainer.callbacks.control import TrainerControl
+from multitrack.trainer.callbacks.defaults import build_handler
+from multitrack.trainer.callbacks.resume import load_state
+from multitrack.trainer.callbacks.state import TrainerState
+from multitrack.trainer.checkpoints import saver, store
+from multitrack.trainer.checkpoints.atomic import sweep
+from multitrack.trainer.checkpoints.folders import find_checkpoint
+from multitrack.trainer.checkpoints.weights import load_weights, read_weights
+from multitrack.trainer.checks import check_trainer
+from multitrack.trainer.data.collate import Collator, ColumnFilter, choose_collator
+from multitrack.trainer.data.loaders import eval_loader, train_loader
+from multitrack.trainer.data.signature import Signature
+from multitrack.trainer.engine import build_accelerator, seed_all
+from multitrack.trainer.loop import losses
+from multitrack.trainer.loop.evaluation import EvaluationLoop, Outcome
+from multitrack.trainer.loop.memory import MemoryMeter
+from multitrack.trainer.loop.meter import LossMeter
+from multitrack.trainer.loop.plan import Plan, make_plan
+from multitrack.trainer.loop.prepare import (
+    enable_gradient_checkpointing,
+    new_meter,
+    prepare_training,
+)
+from multitrack.trainer.loop.signals import Sigterm
+from multitrack.trainer.loop.speed import speed_metrics
+from multitrack.trainer.loop.training import TrainingLoop
+from multitrack.trainer.loop.values import plain_numbers
+from multitrack.trainer.loop.work import WorkCounter
+from multitrack.trainer.optim.optimizers import create_optimizer
+from multitrack.trainer.optim.schedules import create_scheduler
+from multitrack.trainer.outputs import EvalPrediction, PredictionOutput, TrainOutput
+
+logger = logging.getLogger(__name__)
+
+
+class Trainer:
+    """Trains a PyTorch model, on one device or many, and reports to callbacks and trackers.
+
+    Its constructor, methods and callbacks are those of Hugging Face's Trainer.
+
+    Args:
+        model: any module whose forward takes the values of a batch by name. It returns a dict
+            with ``"loss"``, or a tuple that begins with the loss; or any output, from which
+            `compute_loss_func` makes the loss.
+        args: what the training is told.
+        data_collator: makes a batch of a list of samples.
+        train_dataset: the training samples: a dict of named values each.
+        eval_dataset: the evaluation samples, or a dict of several such sets by name.
+        processing_class: a tokenizer or the like: pads batches, is saved with the model.
+        compute_loss_func: gets the model's outputs and the batch's ``labels``, and by keyword
+            ``num_items_in_batch`` if it takes that, and returns the loss. If it takes the
+            number of items, it must divide by it.
+        compute_metrics: gets an `EvalPrediction` and returns metrics by name.
+        callbacks: callbacks, or classes of them.
+        optimizers: an optimizer and a scheduler to use in place of those that `args` name.
+        preprocess_logits_for_metrics: gets logits and labels of a batch and returns what is
+            kept of the logits.
+
+    Raises:
+        TypeError: the model or the arguments are something else.
+        ValueError: the arguments ask for what the machine, the model or the data do not allow.
+
+    Example:
+        ```python
+        args = TrainingArguments("out", max_steps=100, report_to=["tensorboard"])
+        trainer = Trainer(model, args, train_dataset=train, eval_dataset=test)
+        trainer.train()
+        print(trainer.evaluate())
+        ```
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        args: TrainingArguments | None = None,
+        data_collator: Collator | None = None,
+        train_dataset: Any = None,
+        eval_dataset: Any = None,
+        processing_class: Any = None,
+        *,
+        compute_loss_func: losses.LossFunction | None = None,
+        compute_metrics: Callable[[EvalPrediction], Mapping[str, Any]] | None = None,
+        callbacks: list[Any] | None = None,
+        optimizers: tuple[Any, Any] = (None, None),
+        preprocess_logits_for_metrics: Callable[[Any, Any], Any] | None = None,
+    ) -> None:
+        args = TrainingArguments() if args is None else args
+        check_trainer(model, args, train_dataset, eval_dataset, optimizers)
+        self.args = args
+        self.model = model
+        self.train_dataset = train_dataset
+        self.eval_dataset = eval_dataset
+        self.processing_class = processing_class
+        self.compute_loss_func = compute_loss_func
+        self.compute_metrics = compute_metrics
+        self.preprocess_logits_for_metrics = preprocess_logits_for_metrics
+        self.optimizer, self.lr_scheduler = optimizers
+        self._owns_scheduler = self.lr_scheduler is None
+        self.is_in_train = False
+        self.accumulated = 1
+        self.start_time = 0.0
+        self._first_step = self._first_tokens = 0
+        self.data_collator = choose_collator(data_collator, processing_class)
+        self.signature = Signature(
+            model, args.label_names, has_loss_function=compute_loss_func is not None
+        )
+        with MemoryMeter("init", enabled=not args.skip_memory_metrics) as memory:
+            self._set_up_process()
+        self._memory: dict[str, int] = memory.metrics
+        self._set_up_callbacks(callbacks)
+
+    def _set_up_process(self) -> None:
+        seed_all(self.args)
+        self.accelerator = build_accelerator(self.args)
+        if self.args.gradient_checkpointing:
+            enable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs)
+        if not store.is_sharded(self.accelerator):
+            self.model.to(self.args.device)
+        self.work = WorkCounter(
+            self.model,
+            tokens=str(self.args.include_num_input_tokens_seen),
+            main_input=self.signature.main_input,
+            pad_token=getattr(self.processing_class, "pad_token_id", None),
+            device=self.args.device,
+        )
+        if self.args.should_save:
+            Path(str(self.args.output_dir)).mkdir(parents=True, exist_ok=True)
+
+    def _set_up_callbacks(self, callbacks: list[Any] | None) -> None:
+        self.callback_handler = build_handler(
+            self.args,
+            callbacks,
+            model=self.model,
+            processing_class=self.processing_class,
+            optimizer=self.optimizer,
+            lr_scheduler=self.lr_scheduler,
+        )
+        self.control = TrainerControl()
+        self.state = self._new_state()
+        self.fire("on_init_end")
+
+    # Callbacks
+
+    def add_callback(self, callback: Any) -> None:
+        """Add a callback, or a class of one."""
+        self.callback_handler.add_callback(callback)
+
+    def pop_callback(self, callback: Any) -> Any | None:
+        """Remove a callback, or the first of a class, and return it; None if there is none."""
+        return self.callback_handler.pop_callback(callback)
+
+    def remove_callback(self, callback: Any) -> None:
+        """Remove a callback, or the first of a class.
+
+        Raises:
+            ValueError: a callback was given, not a class, and the Trainer does not have it.
+        """
+        self.callback_handler.remove_callback(callback)
+
+    def fire(self, event: str, **payload: Any) -> None:
+        """Call an event of all callbacks."""
+        self.control = self.callback_handler.call_event(
+            event, self.args, self.state, self.control, **payload
+        )
+
+    def is_world_process_zero(self) -> bool:
+        """Tell whether this process is the first of all."""
+        return self.args.process_index == 0
+
+    def is_local_process_zero(self) -> bool:
+        """Tell whether this process is the first of its machine."""
+        return self.args.local_process_index == 0
+
+    # Training
+
+    def train(self, resume_from_checkpoint: str | Path | bool | None = None) -> TrainOutput:
+        """Train, and return the steps done, the mean loss and the summary.
+
+        SIGTERM ends training after the step in progress: a checkpoint is saved (unless
+        ``save_strategy="no"``), then `TrainingInterrupted` is raised. Whatever exception ends
+        training, callbacks get `on_exception` before it is raised.
+
+        Args:
+            resume_from_checkpoint: path of the checkpoint to go on from; True for the newest of
+                the output folder; None for what `args.resume_from_checkpoint` says.
+
+        Raises:
+            ValueError: there is no such checkpoint, or it does not fit.
+            TrainingInterrupted: SIGTERM was received.
+        """
+        source = resume_from_checkpoint
+        source = self.args.resume_from_checkpoint if source is None else source
+        self.is_in_train = True
+        try:
+            checkpoint = find_checkpoint(source, str(self.args.output_dir)) if source else None
+            with Sigterm(self.accelerator) as sigterm:
+                return self._train(checkpoint, sigterm)
+        except BaseException as error:
+            self.callback_handler.call_exception(error, self.args, self.state, self.control)
+            raise
+        finally:
+            self.is_in_train = False
+            # Precision and compilation belong to this training, not to the user's model.
+            self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+
+    def _train(self, checkpoint: Path | None, sigterm: Sigterm) -> TrainOutput:
+        with MemoryMeter("train", enabled=not self.args.skip_memory_metrics) as memory:
+            self.accelerator.free_memory()
+            loader = self.get_train_dataloader()
+            plan = make_plan(self.args, loader)
+            self._begin_state(plan, checkpoint)
+            model = prepare_training(self, plan.max_steps, checkpoint)
+            meter = new_meter(self, checkpoint)
+            self._refresh_references(loader)
+            self.start_time = time.time()
+            self._first_step = self.state.global_step
+            self._first_tokens = self.state.num_input_tokens_seen
+            model.zero_grad()
+            TrainingLoop(self, model, loader, plan, meter, sigterm, checkpoint).run()
+            return self._finish(plan, meter, memory)
+
+    def _begin_state(self, plan: Plan, checkpoint: Path | None) -> None:
+        self.state = self._new_state()
+        if checkpoint is not None:
+            self.state = load_state(checkpoint, self.args, self.callback_handler, self.control)
+        self.state.max_steps = plan.max_steps
+        self.state.num_train_epochs = plan.epochs
+        self.state.train_batch_size = self.args.train_batch_size
+        self.state.is_local_process_zero = self.is_local_process_zero()
+        self.state.is_world_process_zero = self.is_world_process_zero()
+        self.state.compute_steps(self.args, plan.max_steps)
+        if self.args.should_save:
+            sweep(Path(str(self.args.output_dir)))
+
+    def _new_state(self) -> TrainerState:
+        return TrainerState(
+            is_local_process_zero=self.is_local_process_zero(),
+            is_world_process_zero=self.is_world_process_zero(),
+            stateful_callbacks=[*self.callback_handler.callbacks, self.control],
+        )
+
+    def _refresh_references(self, loader: Any) -> None:
+        handler = self.callback_handler
+        handler.model, handler.train_dataloader = self.model, loader
+        handler.optimizer, handler.lr_scheduler = self.optimizer, self.lr_scheduler
+
+    def _finish(self, plan: Plan, meter: LossMeter, memory: MemoryMeter) -> TrainOutput:
+        self.work.settle(self.state, self.accelerator)
+        loss = meter.finish(self.accelerator, self.state.global_step)
+        steps = self.state.global_step - self._first_step
+        samples = plan.samples * steps / max(plan.max_steps, 1)
+        metrics: dict[str, Any] = speed_metrics(
+            "train", self.start_time, samples=samples, steps=steps
+        )
+        metrics |= {"total_flos": self.state.total_flos, "train_loss": loss}
+        metrics |= self._take_memory(memory)
+        self.log(metrics)
+        self._keep_best_model()
+        self.fire("on_train_end")
+        return TrainOutput(self.state.global_step, loss, metrics)
+
+    def _keep_best_model(self) -> None:
+        best = self.state.best_model_checkpoint
+        if best is None:
+            return
+        if self.args.load_best_model_at_end:
+            if store.is_sharded(self.accelerator):
+                store.scatter_weights(self.model, read_weights(Path(best)))
+            else:
+                load_weights(self.model, Path(best))
+        if self.args.save_total_limit == 1:
+            saver.delete_superseded(self, Path(best))
+
+    # The parts of a step
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
+        """Do the forward and backward pass of a micro-batch, and return its part of the loss.
+
+        Args:
+            model: the prepared model.
+            inputs: the micro-batch, on the device.
+            num_items_in_batch: labels that count in the whole step, if the loss divides by it.
+        """
+        model.train()
+        loss = self.compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)
+        if num_items_in_batch is None:
+            loss = loss / self.accumulated
+        elif self.args.average_tokens_across_devices:
+            loss = loss * self.args.world_size  # the gradients of all devices are averaged
+        self.accelerator.backward(loss)
+        return loss.detach()
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: Any,
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """Return the loss of a batch; override it for a loss of your own.
+
+        Args:
+            model: the model to call.
+            inputs: the batch.
+            return_outputs: whether to return the pair of loss and outputs.
+            num_items_in_batch: labels that count in the whole step; None for a mean of the
+                batch alone.
+
+        Raises:
+            ValueError: the outputs hold no loss.
+        """
+        extra = {} if num_items_in_batch is None else {"num_items_in_batch": num_items_in_batch}
+        if self.compute_loss_func is None:
+            if self.signature.accepts_loss_kwargs:
+                inputs = {**inputs, **extra}
+            outputs = model(**inputs)
+            loss = losses.loss_of(outputs, inputs)
+        else:
+            inputs = dict(inputs)
+            labels = inputs.pop("labels", None)
+            outputs = model(**inputs)
+            loss = self.compute_loss_func(outputs, labels, **extra)
+        return (loss, outputs) if return_outputs else loss
+
+    def count_items(self, batches: list[Any], *, everywhere: bool) -> Any:
+        """Return how many labels count in micro-batches; None if no loss divides by it.
+
+        Args:
+            batches: the micro-batches.
+            everywhere: whether to count those of all processes together.
+        """
+        function = self.compute_loss_func
+        if function is None and not self.signature.accepts_loss_kwargs:
+            return None
+        if function is not None and not losses.takes_item_count(function):
+            return None
+        items = losses.count_items(batches, shifts_labels=self.signature.shifts_labels)
+        if items is None or not everywhere:
+            return items
+        return self.accelerator.gather(items.to(self.args.device)).sum()
+
+    # Evaluation and prediction
+
+    def evaluate(
+        self,
+        eval_dataset: Any = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, Any]:
+        """Evaluate, log the metrics, and return them.
+
+        Args:
+            eval_dataset: the samples, or a dict of several sets by name, which are evaluated one
+                after the other as ``<prefix>_<name>``; the Trainer's own if None.
+            ignore_keys: outputs of the model that are left out.
+            metric_key_prefix: the first part of the metrics' names.
+
+        Raises:
+            ValueError: there is no data.
+        """
+        dataset = self.eval_dataset if eval_dataset is None else eval_dataset
+        if isinstance(dataset, dict):
+            metrics: dict[str, Any] = {}
+            for name, part in dataset.items():
+                metrics |= self.evaluate(part, ignore_keys, f"{metric_key_prefix}_{name}")
+            return metrics
+        loss_only = self.compute_metrics is None or self.args.prediction_loss_only
+        loader = self.get_eval_dataloader(dataset)
+        outcome = self._evaluate(loader, metric_key_prefix, ignore_keys, loss_only=loss_only)
+        self.log(outcome.metrics)
+        self.fire("on_evaluate", metrics=outcome.metrics)
+        return outcome.metrics
+
+    def predict(
+        self,
+        test_dataset: Any,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "test",
+    ) -> PredictionOutput:
+        """Return the model's outputs for all samples, the labels, and metrics.
+
+        The metrics go to `on_predict`; they are not logged.
+
+        Args:
+            test_dataset: the samples.
+            ignore_keys: outputs of the model that are left out.
+            metric_key_prefix: the first part of the metrics' names.
+        """
+        outcome = self._evaluate(
+            self.get_test_dataloader(test_dataset),
+            metric_key_prefix,
+            ignore_keys,
+            loss_only=self.args.prediction_loss_only,
+        )
+        self.fire("on_predict", metrics=outcome.metrics)
+        return PredictionOutput(outcome.predictions, outcome.label_ids, outcome.metrics)
+
+    def _evaluate(
+        self, loader: Any, prefix: str, ignore_keys: list[str] | None, *, loss_only: bool
+    ) -> Outcome:
+        start_time = time.time()
+        with MemoryMeter(prefix, enabled=not self.args.skip_memory_metrics) as memory:
+            outcome = EvaluationLoop(
+                self,
+                self.model,
+                loader,
+                prefix=prefix,
+                loss_only=loss_only,
+                ignore_keys=ignore_keys,
+            ).run()
+        per_step = self.args.eval_batch_size * self.args.world_size
+        steps = math.ceil(outcome.num_samples / per_step)
+        outcome.metrics.update(
+            speed_metrics(prefix, start_time, samples=outcome.num_samples, steps=steps)
+        )
+        outcome.metrics.update(self._take_memory(memory))
+        plain_numbers(outcome.metrics)
+        return outcome
+
+    def prediction_step(
+        self,
+        model: Any,
+        inputs: Any,
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[Any, Any, Any]:
+        """Return loss, outputs and labels of a batch, each None if there is none or no need.
+
+        Args:
+            model: the model, in evaluation mode.
+            inputs: the batch, on the device.
+            prediction_loss_only: whether outputs and labels are of no interest.
+            ignore_keys: outputs that are left out; None for those that the model's
+                configuration names.
+        """
+        names = self.signature.label_names
+        has_labels = bool(names) and all(inputs.get(name) is not None for name in names)
+        if ignore_keys is None:
+            config = getattr(self.model, "config", None)
+            ignore_keys = list(getattr(config, "keys_to_ignore_at_inference", []))
+        labels = tuple(inputs[name] for name in names) if has_labels else None
+        loss = None
+        with torch.no_grad(), self.accelerator.autocast():
+            if has_labels:
+                items = self.count_items([inputs], everywhere=False)
+                loss, outputs = self.compute_loss(
+                    model, inputs, return_outputs=True, num_items_in_batch=items
+                )
+                loss = loss.detach().mean()
+            else:
+                outputs = model(**inputs)
+        if prediction_loss_only:
+            return loss, None, None
+        logits = losses.logits_of(outputs, ignore_keys, with_loss=has_labels)
+        return loss, logits, labels[0] if labels is not None and len(labels) == 1 else labels
+
+    # Logging and saving
+
+    def log(self, logs: dict[str, Any], start_time: float | None = None) -> None:
+        """Log values: to the state's history, to callbacks and, through them, to trackers.
+
+        The dict gets the epoch, and what callbacks add to it; what they remove from it is put
+        back afterwards.
+
+        Args:
+            logs: values by name.
+            start_time: when training began, from ``time.time()``, to add throughput in tokens.
+        """
+        logs["epoch"] = self.state.epoch
+        if self.work.tokens != "no":
+            self._add_tokens(logs, start_time)
+        plain_numbers(logs)
+        row = {**logs, "step": self.state.global_step}
+        self.state.log_history.append(row)
+        self.fire("on_log", logs=logs)
+        plain_numbers(logs)
+        row.update({name: value for name, value in logs.items() if name != "step"})
+        for name, value in row.items():
+            if name != "step":
+                logs.setdefault(name, value)
+
+    def _add_tokens(self, logs: dict[str, Any], start_time: float | None) -> None:
+        tokens = self.state.num_input_tokens_seen
+        logs["num_input_tokens_seen"] = tokens
+        if start_time is not None:
+            logs.update(speed_metrics("train", start_time, tokens=tokens - self._first_tokens))
+
+    def save_model(self, output_dir: str | Path | None = None) -> None:
+        """Write the model, its processing class and the arguments to a folder.
+
+        Args:
+            output_dir: the folder; that of the arguments if None.
+        """
+        folder = Path(str(output_dir or self.args.output_dir))
+        weights = store.gather_weights(self.accelerator, self.model)
+        if self.args.should_save:
+            folder.mkdir(parents=True, exist_ok=True)
+            saver.save_model_files(self, weights, folder)
+        self.accelerator.wait_for_everyone()
+
+    def save_checkpoint(self, model: Any, meter: LossMeter) -> None:
+        """Save where training stands, and tell callbacks."""
+        self.work.settle(self.state, self.accelerator)
+        folder = saver.save_checkpoint(self, model, meter)
+        self.fire("on_save", checkpoint_dir=str(folder))
+
+    def _take_memory(self, memory: MemoryMeter) -> dict[str, int]:
+        taken, self._memory = self._memory | memory.stop(), {}
+        return taken
+
+    # Data
+
+    def get_train_dataloader(self) -> Any:
+        """Return the loader of training batches; override it for one of your own.
+
+        Raises:
+            ValueError: there is no training data.
+        """
+        if self.train_dataset is None:
+            raise ValueError("Trainer: training requires a train_dataset")
+        return train_loader(self.train_dataset, self.args, self._collator(), self.accelerator)
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+        """Return the loader of evaluation batches.
+
+        Raises:
+            ValueError: there is no evaluation data.
+        """
+        dataset = self.eval_dataset if eval_dataset is None else eval_dataset
+        if dataset is None:
+            raise ValueError("Trainer: evaluation requires an eval_dataset")
+        return eval_loader(dataset, self.args, self._collator(), self.accelerator)
+
+    def get_test_dataloader(self, test_dataset: Any) -> Any:
+        """Return the loader of batches to predict."""
+        return eval_loader(test_dataset, self.args, self._collator(), self.accelerator)
+
+    def _collator(self) -> Collator:
+        if self.args.remove_unused_columns and self.signature.names_inputs:
+            return ColumnFilter(self.data_collator, self.signature.columns)
+        return self.data_collator
+
+    # Optimizer and scheduler
+
+    def create_optimizer(self) -> Any:
+        """Return the optimizer, made from the arguments if there is none yet."""
+        if self.optimizer is None:
+            self.optimizer = create_optimizer(self.model, self.args)
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int) -> Any:
+        """Return the scheduler, made from the arguments unless the user gave one."""
+        if self._owns_scheduler:
+            self.lr_scheduler = create_scheduler(self.optimizer, self.args, num_training_steps)
+        return self.lr_scheduler
