@@ -32,7 +32,7 @@ class Reader:
         return self.events.SummaryMetadata(tag).summary_description
 
     def key(self, tag):
-        return tag.removesuffix(f" ({self.kind(tag)})")
+        return self.events.SummaryMetadata(tag).display_name
 
     def text(self, tag):
         return make_ndarray(self.events.Tensors(tag)[-1].tensor_proto)[0].decode()
@@ -45,7 +45,7 @@ class Reader:
     def metrics(self):
         epochs = {e.step: e.value for e in self.scalars("epoch")}
         return {
-            tag.removesuffix(" (scalar)"): [
+            self.key(tag) if tag in self.events.summary_metadata else tag: [
                 Point(e.step, e.value, e.wall_time, epochs.get(e.step) if "epoch" in tag else None)
                 for e in self.scalars(tag)
             ]
@@ -110,7 +110,7 @@ class TestTensorBoard(TrackerConformance):
         return {"TENSORBOARD_LOGGING_DIR": str(tmp_path / "board")}
 
     def read(self, folder, state):
-        reader = Reader(Path(state.attachment.state["folder"]))
+        reader = Reader(Path(state.attachment.id))
         header = reader.json("run")
         return StoredRun(
             name=header.get("name"),

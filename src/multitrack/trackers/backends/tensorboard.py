@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shlex
 import shutil
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
-from multitrack.trackers.backends import _tensorboard as files
+from multitrack.trackers.backends import _tensorboard_messages as messages
+from multitrack.trackers.backends._tensorboard_folder import LogFolder, Session, claim, component
+from multitrack.trackers.backends._tensorboard_messages import SCALAR
 from multitrack.trackers.protocol import (
     Attachment,
     Parked,
@@ -35,7 +38,7 @@ from multitrack.trackers.records import (
     Media,
     Metrics,
     Params,
-    Record,
+    Scalar,
     Stepped,
     Summary,
     Table,
@@ -46,11 +49,6 @@ from multitrack.trackers.records import (
     spell,
 )
 from multitrack.trackers.settings import Env, Settings
-from multitrack.trackers.staging import safe_name
-
-if TYPE_CHECKING:
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.proto.summary_pb2 import Summary as SummaryProto
 
 
 class TensorBoardSettings(Settings, frozen=True):
@@ -90,135 +88,128 @@ class TensorBoardTracker(Tracker):
 
     def start(self, run: RunInfo) -> Attachment:
         """Take a folder that no other run uses, or the run's own, and open a new event file."""
+        header = run.header
+        path, board = self._place(run)
         self._run = run
-        self._latest = run.header.time
-        self._folder, board = self._claim(run)
-        self._history = files.read_history(self._folder)
-        self._session = files.load_session(self._folder)
-        self._session.status = None
-        files.save_session(self._folder, self._session)
-        self._events = self._open.enter_context(closing(files.EventFile(self._folder)))
-        self._show("run", run.header, files.markdown_json(_about(run.header)))
-        if run.header.notes:
-            self._show("notes", run.header, run.header.notes)
+        self._log = LogFolder(path, Session(run_id=run.run_id, started=header.time))
+        self._open.callback(self._log.close)
+        self._log.show("run", header.time, messages.markdown_json(_about(header)))
+        if header.notes:
+            self._log.show("notes", header.time, header.notes)
         return Attachment(
-            id=self._folder.name,
+            id=str(path),
             url=f"tensorboard --logdir {shlex.quote(str(board))}",
-            state={"folder": str(self._folder), "board": str(board)},
+            state={"board": str(board)},
         )
 
     @stored_as("HPARAMS tab; text `params`")
     def log_params(self, params: Params) -> None:
-        """Merge the tree into the run's params."""
-        _merge(self._session.params, params.values)
-        files.save_session(self._folder, self._session)
-        self._show("params", params, files.markdown_json(self._session.params))
+        """Show all params so far."""
+        session = self._log.session
+        session.params = _merge(session.params, params.values)
+        self._log.save()
+        self._log.show("params", params.time, messages.markdown_json(session.params))
 
     @stored_as("text `tags`")
     def set_tags(self, tags: Tags) -> None:
         """Show all tags so far."""
-        self._session.tags |= tags.values
-        files.save_session(self._folder, self._session)
-        rows = self._session.tags.items()
-        self._show("tags", tags, files.markdown_table(["tag", "value"], rows))
+        session = self._log.session
+        session.tags |= tags.values
+        self._log.save()
+        table = messages.markdown_table(["tag", "value"], session.tags.items())
+        self._log.show("tags", tags.time, table)
 
-    @stored_as("scalars, as float32; epoch as scalar `epoch`")
+    @stored_as("scalars (float32); the epoch as scalar `epoch`")
     def log_metrics(self, points: Sequence[Metrics]) -> None:
         """Write one event a point."""
         for point in points:
-            epoch = {} if point.epoch is None else {"epoch": point.epoch}
-            values = [
-                files.scalar(self._tag(name, files.SCALAR), float(value))
-                for name, value in (epoch | point.values).items()
-            ]
-            self._add(point, *values)
+            numbers = {} if point.epoch is None else {"epoch": point.epoch}
+            numbers |= {name: float(value) for name, value in point.values.items()}
+            tagged = ((self._log.tag(name, SCALAR), name) for name in numbers)
+            self._log.add(point, [messages.scalar(tag, numbers[n], n) for tag, n in tagged])
 
     @stored_as("text `summary`")
     def log_summary(self, summary: Summary) -> None:
         """Show all single values so far."""
-        for key, value in summary.values.items():
-            self._session.summary[key] = spell(value) if isinstance(value, float) else value
-        files.save_session(self._folder, self._session)
-        self._show("summary", summary, files.markdown_json(self._session.summary))
+        session = self._log.session
+        session.summary |= {name: _spelled(value) for name, value in summary.values.items()}
+        self._log.save()
+        self._log.show("summary", summary.time, messages.markdown_json(session.summary))
 
     @stored_as("text")
     def log_text(self, text: Text) -> None:
         """Write the text."""
-        self._add_text(text, text.text, "text")
+        self._add_text(text, text.key, text.text, "text")
 
     @stored_as("image")
     def log_image(self, image: Image) -> None:
         """Write the encoded picture as it is."""
         self._add_image(image, "image")
 
-    @stored_as("image; an HTML page as file under `media/`")
+    @stored_as("image; an HTML page as file in `media/`")
     def log_figure(self, figure: Figure) -> None:
         """Write a drawn figure as picture; keep a page beside the event files."""
         if figure.file.path.endswith(".html"):
-            self._keep(figure, "figure")
+            self._add_file(figure, "figure")
         else:
             self._add_image(figure, "figure")
 
     @stored_as("histogram")
     def log_histogram(self, histogram: Histogram) -> None:
         """Write its bins."""
-        tag = self._tag(histogram.key, files.HISTOGRAM)
-        self._add(histogram, files.histogram(tag, histogram))
+        tag = self._log.tag(histogram.key, "histogram")
+        self._log.add(histogram, [messages.histogram(tag, histogram)])
 
     @stored_as("text, as Markdown table")
     def log_table(self, table: Table) -> None:
         """Write all rows."""
         grid = json.loads(self._run.path(table.file).read_bytes())
-        self._add_text(table, files.markdown_table(grid["columns"], grid["data"]), "table")
+        text = messages.markdown_table(grid["columns"], grid["data"])
+        self._add_text(table, table.key, text, "table")
 
-    @stored_as("audio; all but WAV as file under `media/`")
+    @stored_as("audio (WAV); others as file in `media/`")
     def log_audio(self, audio: Audio) -> None:
         """Write a WAV file as it is; keep others beside the event files."""
         content = self._run.path(audio.file).read_bytes()
-        if not content.startswith(b"RIFF"):
-            self._keep(audio, files.AUDIO)
-            return
-        tag = self._tag(audio.key, files.AUDIO)
-        self._add(audio, files.wav(tag, content, audio.sample_rate))
-        self._add_caption(audio)
+        if content.startswith(b"RIFF"):
+            tag = self._log.tag(audio.key, "audio")
+            self._log.add(audio, [messages.wav(tag, content, audio)])
+            self._add_caption(audio)
+        else:
+            self._add_file(audio, "audio")
 
-    @stored_as("image, for a GIF; others as file under `media/`")
+    @stored_as("image (GIF, animated); others as file in `media/`")
     def log_video(self, video: Video) -> None:
-        """Write a GIF as picture, which TensorBoard animates; keep others beside the files."""
+        """Write a GIF as picture; keep others beside the event files."""
         if video.file.path.endswith(".gif"):
             self._add_image(video, "video")
         else:
-            self._keep(video, "video")
+            self._add_file(video, "video")
 
-    @stored_as("files under `artifacts/<name>/<step>/`")
+    @stored_as("files in `artifacts/<name>/<step>/`")
     def log_artifact(self, artifact: Artifact) -> None:
-        """Copy the files beside the event files, and write a text that says where they are."""
-        place = Path("artifacts", files.component(artifact.name), str(artifact.step))
-        shutil.rmtree(self._folder / place, ignore_errors=True)
+        """Copy the files beside the event files, and write a text that says what they are."""
+        place = f"artifacts/{component(artifact.name)}/{artifact.step}"
+        shutil.rmtree(self._log.path / place, ignore_errors=True)
         for file in artifact.files:
-            self._copy(self._run.path(file), place / safe_name(file.name))
+            self._log.keep(self._run.path(file), f"{place}/{file.name}")
         about = {
-            "path": place.as_posix(),
+            "path": place,
             "kind": artifact.kind,
             "aliases": artifact.aliases,
             "metadata": artifact.metadata,
         }
-        tag = self._tag(f"artifacts/{artifact.name}", "artifact")
-        self._add(artifact, files.text(tag, files.markdown_json(about), "artifact"))
+        text = messages.markdown_json(about)
+        self._add_text(artifact, f"artifacts/{artifact.name}", text, "artifact")
 
     def flush(self) -> bool:
         """Bring all to the disk."""
-        self._events.flush()
+        self._log.flush()
         return True
 
     def finish(self, status: EndStatus) -> None:
-        """Write the outcome: success or failure, and the exact word as text."""
-        self._session.status, self._session.ended = status, self._latest
-        outcome = files.session_values(self._session)[-1]
-        word = files.text(self._tag("status", "run"), status, "run")
-        self._append(files.event(self._latest, 0, [outcome, word]))
-        self._events.flush()
-        files.save_session(self._folder, self._session)
+        """Write the outcome: success or failure for the HPARAMS tab, the exact word as text."""
+        self._log.end(status)
         self.abandon()
 
     def abandon(self) -> None:
@@ -226,86 +217,49 @@ class TensorBoardTracker(Tracker):
         self._open.close()
 
     def classify(self, error: Exception) -> TrackerError:
-        """Wait for a person where the folder cannot be written."""
-        if isinstance(error, PermissionError | NotADirectoryError):
-            return Parked(str(error), "Set TENSORBOARD_LOGGING_DIR to a folder you may write to.")
+        """Wait for a person where the folder cannot be written, pass over what has no place."""
+        if isinstance(error, PermissionError | NotADirectoryError | FileExistsError):
+            remedy = (
+                "Make the folder writable; for a run that was never delivered, "
+                "TENSORBOARD_LOGGING_DIR may name another."
+            )
+            return Parked(str(error), remedy)
+        if isinstance(error, OSError) and error.errno in {errno.ENAMETOOLONG, errno.EINVAL}:
+            return Refused(str(error))
         return classify_by_default(error)
 
-    # -- where -----------------------------------------------------------------------------
-
-    def _claim(self, run: RunInfo) -> tuple[Path, Path]:
+    def _place(self, run: RunInfo) -> tuple[Path, Path]:
         """Return the run's folder, and the one that TensorBoard is pointed at."""
-        if run.attachment:
-            state = run.attachment.state
-            wanted, board = Path(state["folder"]), Path(state["board"])
-        elif self._settings.logging_dir:
-            wanted = board = self._settings.logging_dir
+        if run.attachment and run.attachment.id:
+            return Path(run.attachment.id), Path(run.attachment.state["board"])
+        if self._settings.logging_dir:
+            path = board = self._settings.logging_dir
         else:
             board = Path(run.header.cwd, "runs")
-            wanted = board / files.component(run.header.name or run.run_id)
-        for folder in (wanted, wanted / run.run_id):
-            if files.claim(folder, run.run_id, run.header.time):
-                return folder, board
-        raise Refused(f"{wanted} and {wanted / run.run_id} hold event files of something else")
+            path = board / component(run.header.name or run.run_id)
+        return (path if claim(path, run.run_id) else path / run.run_id), board
 
-    def _tag(self, key: str, kind: str) -> str:
-        """Return a tag that holds nothing of another kind: TensorBoard would not show both."""
-        for tag in (key, f"{key} ({kind})"):
-            if self._history.kinds.setdefault(tag, kind) == kind:
-                return tag
-        raise Refused(f"{key!r} and '{key} ({kind})' name things of another kind already")
-
-    # -- writing ---------------------------------------------------------------------------
-
-    def _add(self, record: Stepped, *values: SummaryProto.Value) -> None:
-        """Write values of one step, after the mark for a restart if the run went back to it."""
-        event = files.event(record.time, record.step, values)
-        steps = self._history.steps
-        goes_back = any(record.step < steps.get(value.tag, record.step) for value in values)
-        if goes_back and not self._is_written(event):
-            self._append(files.restart(record.time, max(record.step, 1)))
-            steps.clear()
-        self._append(event)
-
-    def _show(self, tag: str, record: Record, content: str) -> None:
-        """Write a text that belongs to the whole run."""
-        value = files.text(self._tag(tag, "run"), content, "run")
-        self._append(files.event(record.time, 0, [value]))
-
-    def _append(self, event: Event) -> None:
-        if not self._is_written(event):
-            self._events.write(event.SerializeToString())
-        self._latest = max(self._latest, event.wall_time)
-
-    def _is_written(self, event: Event) -> bool:
-        """Tell whether an earlier courier wrote the very same event."""
-        return hash(event.SerializeToString()) in self._history.events
-
-    def _add_text(self, record: Text | Table | Media, content: str, kind: str) -> None:
-        self._add(record, files.text(self._tag(record.key, kind), content, kind))
+    def _add_text(self, record: Stepped, key: str, text: str, kind: str) -> None:
+        value = messages.text(self._log.tag(key, kind), text, kind, key)
+        self._log.add(record, [value])
 
     def _add_image(self, record: Image | Figure | Video, kind: str) -> None:
         content = self._run.path(record.file).read_bytes()
-        self._add(record, files.image(self._tag(record.key, kind), content, kind))
+        value = messages.image(self._log.tag(record.key, kind), content, kind, record.key)
+        self._log.add(record, [value])
         self._add_caption(record)
 
     def _add_caption(self, record: Media) -> None:
         if record.caption:
-            tag = self._tag(f"{record.key}/caption", "caption")
-            self._add(record, files.text(tag, record.caption, "caption"))
+            self._add_text(record, f"{record.key}/caption", record.caption, "caption")
 
-    def _keep(self, record: Media, kind: str) -> None:
+    def _add_file(self, record: Media, kind: str) -> None:
         """Keep a file that TensorBoard cannot show, and write a text that says where it is."""
-        name = f"{record.step}{Path(record.file.path).suffix}"
-        place = Path("media", kind, files.component(record.key), name)
-        self._copy(self._run.path(record.file), place)
-        self._add_text(record, f"`{place.as_posix()}`", f"{kind} file")
+        suffix = Path(record.file.path).suffix
+        place = f"media/{kind}/{component(record.key)}/{record.step}{suffix}"
+        self._log.keep(self._run.path(record.file), place)
+        self._add_text(record, record.key, f"`{place}`", f"{kind} file")
         self._add_caption(record)
-
-    def _copy(self, source: Path, place: Path) -> None:
-        target = self._folder / place
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
 
 
 def _about(header: Header) -> Tree:
@@ -314,9 +268,14 @@ def _about(header: Header) -> Tree:
     return {key: about[key] for key in about if key not in {"type", "config", "tags", "notes"}}
 
 
-def _merge(tree: Tree, later: Tree) -> None:
-    for key, value in later.items():
-        if isinstance(value, dict) and isinstance(tree.get(key), dict):
-            _merge(tree[key], value)
-        else:
-            tree[key] = value
+def _spelled(value: Scalar) -> Scalar:
+    return spell(value) if isinstance(value, float) else value
+
+
+def _merge(tree: Tree, later: Tree) -> Tree:
+    both = {
+        key: _merge(tree[key], value)
+        for key, value in later.items()
+        if isinstance(value, dict) and isinstance(tree.get(key), dict)
+    }
+    return tree | later | both

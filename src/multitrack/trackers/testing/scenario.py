@@ -18,6 +18,7 @@ CONFIG: Tree = {"seed": 7, "optim": {"name": "adamw", "lr": 0.1, "betas": [0.9, 
 PARAMS: Tree = {
     "args": {"bf16": True, "epochs": 3, "run name": "résumé ✓", "resume": None, "empty": ""},
     "model": {"layers": {"0": {"width": 64}, "1": {"width": 32}}, "targets": ["q", "v"]},
+    "nothing": {"list": [], "tree": {}},
     "long": "lorem ipsum " * 1667,
     "lines": "one\ntwo\n\n\tthree | four",
 }
