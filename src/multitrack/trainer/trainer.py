@@ -103,6 +103,7 @@ class Trainer:
         check_trainer(model, args, train_dataset, eval_dataset, optimizers)
         self.args = args
         self.model = model
+        self.output_dir = Path(str(args.output_dir))
         self.train_dataset = train_dataset
         self.eval_dataset = eval_dataset
         self.processing_class = processing_class
@@ -139,7 +140,7 @@ class Trainer:
             device=self.args.device,
         )
         if self.args.should_save:
-            Path(str(self.args.output_dir)).mkdir(parents=True, exist_ok=True)
+            self.output_dir.mkdir(parents=True, exist_ok=True)
 
     def _set_up_callbacks(self, callbacks: list[Any] | None) -> None:
         self.callback_handler = build_handler(
@@ -207,7 +208,7 @@ class Trainer:
         source = self.args.resume_from_checkpoint if source is None else source
         self.is_in_train = True
         try:
-            checkpoint = find_checkpoint(source, str(self.args.output_dir)) if source else None
+            checkpoint = find_checkpoint(source, self.output_dir) if source else None
             with Sigterm(self.accelerator) as sigterm:
                 return self._train(checkpoint, sigterm)
         except BaseException as error:
@@ -245,7 +246,7 @@ class Trainer:
         self.state.is_world_process_zero = self.is_world_process_zero()
         self.state.compute_steps(self.args, plan.max_steps)
         if self.args.should_save:
-            sweep(Path(str(self.args.output_dir)))
+            sweep(self.output_dir)
 
     def _new_state(self) -> TrainerState:
         return TrainerState(
@@ -506,7 +507,7 @@ class Trainer:
         Args:
             output_dir: the folder; that of the arguments if None.
         """
-        folder = Path(str(output_dir or self.args.output_dir))
+        folder = Path(output_dir or self.output_dir)
         weights = store.gather_weights(self.accelerator, self.model)
         if self.args.should_save:
             folder.mkdir(parents=True, exist_ok=True)

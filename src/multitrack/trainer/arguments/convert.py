@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from enum import EnumMeta
-from typing import Any, get_args, get_type_hints
+import types
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from multitrack.trackers.values import as_number
+from multitrack.trainer.arguments.choices import Choice
 from multitrack.trainer.arguments.fields import Fields
 
 
@@ -18,21 +19,27 @@ def hints() -> dict[str, Any]:
     return get_type_hints(Fields)
 
 
+def helps() -> dict[str, str]:
+    """Return what every field means."""
+    annotated = get_type_hints(Fields, include_extras=True)
+    return {name: hint.__metadata__[0] for name, hint in annotated.items()}
+
+
 def convert_all(values: dict[str, Any], *, from_text: bool) -> tuple[dict[str, Any], list[str]]:
     """Return the values with their fields' types, and what is wrong with the others.
 
     Args:
-        values: by field name; unknown names are not allowed here.
-        from_text: whether numbers and booleans may be written as strings.
+        values: by name; those that are no fields of ours, but of a subclass, stay as they are.
+        from_text: whether numbers, booleans and dictionaries may be written as strings.
     """
-    types = hints()
-    converted, problems = {}, []
-    for name, value in values.items():
-        try:
-            converted[name] = convert(value, types[name], from_text=from_text)
-        except (ValueError, TypeError):
-            problems.append(f"{name} must be {allowed(types[name])}, not {value!r}")
-    return converted, problems
+    fields = hints()
+    converted, problems = dict(values), []
+    for name in values.keys() & fields.keys():
+        outcome = _try_convert(values[name], fields[name], from_text=from_text)
+        if isinstance(outcome, _Problem):
+            problems.append(f"{name} must be {allowed(fields[name])}, not {values[name]!r}")
+        converted[name] = outcome
+    return converted, sorted(problems)
 
 
 def convert(value: Any, hint: Any, *, from_text: bool) -> Any:
@@ -40,21 +47,26 @@ def convert(value: Any, hint: Any, *, from_text: bool) -> Any:
 
     Raises:
         ValueError: the value is not one that the field can hold.
+        TypeError: likewise.
     """
-    if choice := _choice(hint):
-        return choice(value) if isinstance(value, str) else msgspec.convert(value, hint)
+    options = _options(hint)
+    if isinstance(value, bool) and bool in options:
+        return value
+    if choice := _choice(options):
+        return choice(value)
     plain = _plain(value)
-    if from_text and isinstance(plain, str) and dict in map(_origin, _options(hint)):
-        plain = msgspec.json.decode(plain)
+    if from_text:
+        plain = _from_text(plain, {_origin(option) for option in options})
     return msgspec.convert(plain, hint, strict=not from_text)
 
 
 def allowed(hint: Any) -> str:
     """Say in words what a field may hold."""
-    if choice := _choice(hint):
-        return "one of " + ", ".join(str(member) for member in choice)
-    words = [_WORDS[_origin(option)] for option in _options(hint)]
-    return " or ".join(words)
+    options = _options(hint)
+    if choice := _choice(options):
+        words = [str(member) for member in choice]
+        return "one of " + ", ".join(words)
+    return " or ".join(_WORDS[_origin(option)] for option in options)
 
 
 def dump(arguments: Fields) -> dict[str, Any]:
@@ -76,17 +88,30 @@ _WORDS = {
 }
 
 
+class _Problem:
+    """The value could not be converted."""
+
+
+def _try_convert(value: Any, hint: Any, *, from_text: bool) -> Any:
+    try:
+        return convert(value, hint, from_text=from_text)
+    except (ValueError, TypeError):
+        return _Problem()
+
+
 def _options(hint: Any) -> tuple[Any, ...]:
-    args = get_args(hint)
-    return args if args and _origin(hint) not in (list, dict) else (hint,)
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 
-def _origin(hint: Any) -> Any:
-    return getattr(hint, "__origin__", hint)
+def _origin(option: Any) -> Any:
+    return get_origin(option) or option
 
 
-def _choice(hint: Any) -> EnumMeta | None:
-    return next((option for option in _options(hint) if isinstance(option, EnumMeta)), None)
+def _choice(options: tuple[Any, ...]) -> type[Choice] | None:
+    for option in options:
+        if isinstance(option, type) and issubclass(option, Choice):
+            return option
+    return None
 
 
 def _plain(value: Any) -> Any:
@@ -95,3 +120,14 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "dtype"):  # numbers of numpy and torch
         return as_number(value)
     return list(value) if isinstance(value, tuple | set) else value
+
+
+def _from_text(value: Any, kinds: set[Any]) -> Any:
+    """Take apart the text of a dictionary (JSON), or of a list (with commas)."""
+    if isinstance(value, str) and dict in kinds:
+        return msgspec.json.decode(value)
+    if isinstance(value, str) and list in kinds:
+        value = [value]
+    if isinstance(value, list) and list in kinds:
+        return [part.strip() for item in value for part in str(item).split(",") if part.strip()]
+    return value

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from multitrack.trainer.arguments.convert import allowed, hints
+from multitrack.trainer.arguments.convert import allowed, helps, hints
 from multitrack.trainer.arguments.fields import Fields
 
 
@@ -41,7 +41,9 @@ def read(path: Path) -> dict[str, Any]:
     else:
         raise ValueError(f"{path}: arguments come from .json, .yaml or .yml files")
     if not isinstance(values, dict):
-        raise ValueError(f"{path} must hold one mapping of argument names to values")
+        raise ValueError(  # noqa: TRY004 - the file is wrong, not the call
+            f"{path} must hold one mapping of argument names to values"
+        )
     return values
 
 
@@ -54,10 +56,10 @@ def new_parser() -> ArgumentParser:
 
 def add_options(parser: ArgumentParser) -> None:
     """Add ``--name`` for every argument, with dashes or underscores; booleans get ``--no-name``."""
-    types = hints()
+    types, texts = hints(), helps()
     group = parser.add_argument_group("training")
-    for field in dataclasses.fields(Fields):
-        _add_option(group, field.name, types[field.name], field.metadata["help"])
+    for name, hint in types.items():
+        _add_option(group, name, hint, texts[name].replace("%", "%%"))
 
 
 def given(namespace: Namespace) -> dict[str, Any]:

@@ -16,8 +16,8 @@ class TrainerControl(ExportableState):
     `multitrack.trainer.callbacks.handler.RESETS`.
 
     Attributes:
-        should_training_stop: end training after the current micro-batch. Cleared when training begins.
-        should_epoch_stop: end the epoch after the current micro-batch. Cleared when an epoch begins.
+        should_training_stop: end training after this micro-batch. Cleared when training begins.
+        should_epoch_stop: end the epoch after this micro-batch. Cleared when an epoch begins.
         should_save: save a checkpoint after this step. Cleared by a save and by the next step.
         should_evaluate: evaluate after this step. Cleared by an evaluation and by the next step.
         should_log: log the loss after this step. Cleared by a log and by the next step.

@@ -23,9 +23,9 @@ class PrinterCallback(TrainerCallback):
 
     def on_log(
         self,
-        args: TrainingArguments,  # noqa: ARG002 - given to every event
+        args: TrainingArguments,
         state: TrainerState,
-        control: TrainerControl,  # noqa: ARG002 - same
+        control: TrainerControl,
         logs: dict[str, Any] | None = None,
         **_kwargs: Any,
     ) -> None:
@@ -48,9 +48,9 @@ class ProgressCallback(TrainerCallback):
 
     def on_train_begin(
         self,
-        args: TrainingArguments,  # noqa: ARG002 - given to every event
+        args: TrainingArguments,
         state: TrainerState,
-        control: TrainerControl,  # noqa: ARG002 - same
+        control: TrainerControl,
         **_kwargs: Any,
     ) -> None:
         """Open the bar, at the step of a resumed checkpoint."""
@@ -61,9 +61,9 @@ class ProgressCallback(TrainerCallback):
 
     def on_step_end(
         self,
-        args: TrainingArguments,  # noqa: ARG002 - given to every event
+        args: TrainingArguments,
         state: TrainerState,
-        control: TrainerControl,  # noqa: ARG002 - same
+        control: TrainerControl,
         **_kwargs: Any,
     ) -> None:
         """Move the bar."""
@@ -72,9 +72,9 @@ class ProgressCallback(TrainerCallback):
 
     def on_prediction_step(
         self,
-        args: TrainingArguments,  # noqa: ARG002 - given to every event
+        args: TrainingArguments,
         state: TrainerState,
-        control: TrainerControl,  # noqa: ARG002 - same
+        control: TrainerControl,
         eval_dataloader: Any = None,
         **_kwargs: Any,
     ) -> None:
@@ -97,9 +97,9 @@ class ProgressCallback(TrainerCallback):
 
     def on_log(
         self,
-        args: TrainingArguments,  # noqa: ARG002 - given to every event
-        state: TrainerState,  # noqa: ARG002 - same
-        control: TrainerControl,  # noqa: ARG002 - same
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
         logs: dict[str, Any] | None = None,
         **_kwargs: Any,
     ) -> None:

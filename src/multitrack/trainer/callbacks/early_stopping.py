@@ -49,8 +49,8 @@ class EarlyStoppingCallback(TrainerCallback, ExportableState):
     def on_train_begin(
         self,
         args: TrainingArguments,
-        state: TrainerState,  # noqa: ARG002 - given to every event
-        control: TrainerControl,  # noqa: ARG002 - same
+        state: TrainerState,
+        control: TrainerControl,
         **_kwargs: Any,
     ) -> None:
         """Check that there will be a metric to watch.
@@ -101,7 +101,7 @@ class EarlyStoppingCallback(TrainerCallback, ExportableState):
         self,
         args: TrainingArguments,
         state: TrainerState,
-        control: TrainerControl,  # noqa: ARG002 - kept for subclasses
+        control: TrainerControl,
         metric_value: float,
     ) -> None:
         """Set the counter back on an improvement, else add one."""

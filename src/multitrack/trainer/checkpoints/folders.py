@@ -11,25 +11,24 @@ STATE_FILE = "trainer_state.json"
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
-def checkpoint_folder(output_dir: Path | str, step: int) -> Path:
+def checkpoint_folder(output_dir: Path, step: int) -> Path:
     """Return where the checkpoint of a step lies."""
-    return Path(output_dir) / f"checkpoint-{step}"
+    return output_dir / f"checkpoint-{step}"
 
 
-def list_checkpoints(output_dir: Path | str) -> list[Path]:
+def list_checkpoints(output_dir: Path) -> list[Path]:
     """Return the checkpoints of a folder, in the order in which they were saved."""
-    folder = Path(output_dir)
-    found = [path for path in folder.glob("checkpoint-*") if _step_of(path) is not None]
+    found = [path for path in output_dir.glob("checkpoint-*") if _step_of(path) is not None]
     return sorted(found, key=lambda path: (path.stat().st_mtime_ns, _step_of(path)))
 
 
-def last_checkpoint(output_dir: Path | str) -> Path | None:
+def last_checkpoint(output_dir: Path) -> Path | None:
     """Return the checkpoint with the most steps, None if there is none."""
     found = [path for path in list_checkpoints(output_dir) if (path / STATE_FILE).is_file()]
     return max(found, key=lambda path: _step_of(path) or 0, default=None)
 
 
-def find_checkpoint(resume_from: str | Path | bool, output_dir: str) -> Path:
+def find_checkpoint(resume_from: str | Path | bool, output_dir: Path) -> Path:
     """Return the checkpoint to go on from.
 
     Args:

@@ -28,7 +28,7 @@ def save_checkpoint(trainer: Trainer, model: Any, meter: LossMeter) -> Path:
     The folder gets its name when all in it is on the disk. Then the checkpoints that are too
     many are deleted. Every process must call this.
     """
-    folder = checkpoint_folder(trainer.args.output_dir, trainer.state.global_step)
+    folder = checkpoint_folder(trainer.output_dir, trainer.state.global_step)
     _note_best_checkpoint(trainer, folder)
     if trainer.args.should_save:
         atomic.begin(folder)
@@ -53,7 +53,7 @@ def save_model_files(trainer: Trainer, weights: dict[str, torch.Tensor], folder:
 
 def delete_superseded(trainer: Trainer, newest: Path) -> None:
     """Delete the checkpoints beyond the limit, each after `on_checkpoint_delete`."""
-    checkpoints = list_checkpoints(trainer.args.output_dir)
+    checkpoints = list_checkpoints(trainer.output_dir)
     best = trainer.state.best_model_checkpoint
     doomed = superseded(checkpoints, trainer.args.save_total_limit, best, newest)
     # All processes go by what the first one sees: another may look when a folder is gone already.
@@ -87,6 +87,6 @@ def _note_best_checkpoint(trainer: Trainer, saved: Path) -> None:
     step = trainer.state.best_global_step
     if not step:
         return
-    best = checkpoint_folder(trainer.args.output_dir, step)
+    best = checkpoint_folder(trainer.output_dir, step)
     if best == saved or best.is_dir():
         trainer.state.best_model_checkpoint = str(best)

@@ -100,7 +100,8 @@ def _named(feature: Any) -> Mapping[str, Any]:
     if isinstance(feature, Mapping):
         return feature
     if hasattr(feature, "__dict__"):
-        return vars(feature)
+        named: Mapping[str, Any] = vars(feature)
+        return named
     raise TypeError(
         f"a sample must be a dict of named values, such as the arguments of the model's forward, "
         f"not {type(feature).__name__}; pass a data_collator that makes batches of such samples"

@@ -99,7 +99,7 @@ class EvaluationLoop:
         state = accelerator.gradient_state
         if accelerator.num_processes == 1 or not state.end_of_dataloader or state.remainder <= 0:
             return size
-        return min(max(state.remainder - accelerator.process_index * size, 0), size)
+        return int(min(max(state.remainder - accelerator.process_index * size, 0), size))
 
     def _pad(self, tensors: Any) -> Any:
         return self.trainer.accelerator.pad_across_processes(tensors, dim=1, pad_index=IGNORED)

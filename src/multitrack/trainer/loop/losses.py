@@ -81,7 +81,7 @@ def count_items(batches: Sequence[Any], *, shifts_labels: bool) -> torch.Tensor 
         return None
 
 
-def _labels(batch: Mapping[str, Any], shifts_labels: bool) -> torch.Tensor:  # noqa: FBT001
+def _labels(batch: Mapping[str, Any], shifts_labels: bool) -> torch.Tensor:
     if "shift_labels" in batch:
         shifted: torch.Tensor = batch["shift_labels"]
         return shifted

@@ -79,7 +79,7 @@ class _Votes:
         self._ballot = torch.zeros(1)
         self._work: distributed.Work | None = None
 
-    def cast(self, wants_to_stop: bool) -> bool:  # noqa: FBT001 - a vote
+    def cast(self, wants_to_stop: bool) -> bool:
         """Return whether any process wanted to stop a step ago, and cast this step's vote."""
         if self._count():
             return True

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from ast import literal_eval
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import nn
 
 if TYPE_CHECKING:
     from multitrack.trainer.arguments import TrainingArguments
+
+Build: TypeAlias = Callable[..., torch.optim.Optimizer]
 
 _NO_DECAY = re.compile(r"bias|layernorm|rmsnorm|(?:^|\.)norm(?:$|\.)|_norm(?:$|\.)")
 """Names of parameters without weight decay, in lower case."""
@@ -25,8 +27,9 @@ def create_optimizer(model: nn.Module, args: TrainingArguments) -> torch.optim.O
     """
     build, options = _BUILDERS[str(args.optim)](args)
     options |= parse_optim_args(args.optim_args)
+    groups = parameter_groups(model, args.weight_decay)
     try:
-        return build(parameter_groups(model, args.weight_decay), lr=args.learning_rate, **options)
+        return build(groups, lr=args.learning_rate, **options)
     except TypeError as error:
         raise ValueError(
             f"optim_args={args.optim_args!r} does not fit {args.optim}: {error}"
@@ -80,17 +83,17 @@ def _value(text: str) -> Any:
         return text
 
 
-def _adamw(args: TrainingArguments) -> tuple[Callable[..., Any], dict[str, Any]]:
+def _adamw(args: TrainingArguments) -> tuple[Build, dict[str, Any]]:
     betas = (args.adam_beta1, args.adam_beta2)
     return torch.optim.AdamW, {"betas": betas, "eps": args.adam_epsilon}
 
 
-def _adamw_fused(args: TrainingArguments) -> tuple[Callable[..., Any], dict[str, Any]]:
+def _adamw_fused(args: TrainingArguments) -> tuple[Build, dict[str, Any]]:
     build, options = _adamw(args)
     return build, {**options, "fused": True}
 
 
-_BUILDERS: dict[str, Callable[[Any], tuple[Callable[..., Any], dict[str, Any]]]] = {
+_BUILDERS: dict[str, Callable[[Any], tuple[Build, dict[str, Any]]]] = {
     "adamw_torch": _adamw,
     "adamw_torch_fused": _adamw_fused,
     "sgd": lambda _: (torch.optim.SGD, {}),

@@ -97,7 +97,7 @@ def _polynomial(
     if step > steps:
         return lr_end / lr
     remaining = 1 - (step - warmup) / (steps - warmup) if steps > warmup else 0.0
-    return ((lr - lr_end) * remaining**power + lr_end) / lr
+    return ((lr - lr_end) * math.pow(remaining, power) + lr_end) / lr
 
 
 def _inverse_sqrt(step: int, warmup: int, _steps: int, *, timescale: int | None = None) -> float:
