@@ -1,0 +1,89 @@
+"""A run's artifacts: their paths, how they get there, and what the picture grid shows of them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, TypeAlias
+from uuid import NAMESPACE_OID, uuid5
+
+from multitrack.trackers.backends import _mlflow_names as names
+from multitrack.trackers.backends._mlflow_store import time_to_store
+from multitrack.trackers.records import Image, Record, Stepped
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from PIL.Image import Image as Picture
+
+Content: TypeAlias = Path | bytes
+"""A file to copy, or what a file shall hold."""
+
+THUMBNAIL = (256, 256)
+
+
+def milliseconds(record: Record) -> int:
+    """Return the record's time as MLflow counts it."""
+    return int(record.time * 1000)
+
+
+def microseconds(record: Record) -> int:
+    """Return the record's time, fine enough to tell it from all others of its run."""
+    return int(record.time * 1_000_000)
+
+
+def place(folder: str, key: str, record: Stepped) -> str:
+    """Return a path, without suffix, that the record alone has, whenever it is delivered."""
+    return f"{folder}/{names.path(key)}/{record.step}-{microseconds(record)}"
+
+
+def image_place(image: Image, run_id: str) -> str:
+    """Return a path, without suffix, from which MLflow's picture grid reads key, step and time."""
+    mark = uuid5(NAMESPACE_OID, f"{run_id}/{image.key}/{microseconds(image)}")
+    key = names.image_key(image.key)
+    return f"images/{key}+step+{image.step}+timestamp+{milliseconds(image)}+{mark}"
+
+
+def views(picture: Path) -> dict[str, bytes]:
+    """Return what the picture grid shows of a picture, by the ending of its path.
+
+    The grid knows PNG and WebP; a picture that Pillow cannot draw has no views.
+    """
+    from PIL import Image as Pillow
+
+    try:
+        with Pillow.open(picture) as image:
+            is_shown = image.format in {"PNG", "WEBP"}
+            found = {} if is_shown else {".webp": _webp(image)}
+            image.thumbnail(THUMBNAIL)
+            return {**found, "+compressed.webp": _webp(image)}
+    except Exception:  # whatever Pillow makes of it, the picture itself is stored
+        return {}
+
+
+def upload(client: MlflowClient, run_id: str, files: Mapping[str, Content]) -> None:
+    """Store files by their paths among the run's artifacts, replacing what stands there.
+
+    The client names a file as it finds it, so the tree is laid out first, with links.
+    """
+    with TemporaryDirectory(prefix="multitrack-") as folder:
+        for path, content in files.items():
+            target = Path(folder, path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, bytes):
+                target.write_bytes(content)
+            else:
+                target.symlink_to(content)
+        with time_to_store(sum(map(_size, files.values()))):
+            client.log_artifacts(run_id, folder)
+
+
+def _size(content: Content) -> int:
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
+
+
+def _webp(image: Picture) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP")
+    return buffer.getvalue()

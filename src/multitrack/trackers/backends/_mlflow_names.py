@@ -1,0 +1,115 @@
+"""Names as MLflow takes them: keys of metrics, params and tags, and paths of artifacts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Any
+
+from multitrack.trackers.names import escape
+from multitrack.trackers.records import Tree
+
+PARAMS, SUMMARY = "params/", "summary/"
+"""Where we keep what MLflow has no place for: tags, and for SUMMARY metrics too."""
+KEY_LIMIT = 250
+"""Characters that a key may have."""
+
+_PUNCTUATION = frozenset("_-. /:")
+_UNFIT_FOR_PATHS = frozenset("\\#?%:*|<>\"',[]{}")
+"""What a server, a URL or ``mlflow.load_table`` would not take in a path."""
+_UNFIT_FOR_IMAGES = _UNFIT_FOR_PATHS | {"+", "~"}
+"""MLflow's own marks in the file names of pictures, too."""
+
+_LOST_SLASH = re.compile(r"(?<![^/])/|/\Z")
+_LOST_DOTS = re.compile(r"\A\.(?=\.)|(?<![^/])\.{1,2}(?![^/])")
+
+
+@lru_cache(maxsize=4096)
+def key(name: str, under: str = "") -> str:
+    """Return the key that stands for a name; different names have different keys.
+
+    Args:
+        name: what the user logged.
+        under: one of our own prefixes, to put before it.
+
+    Raises:
+        ValueError: no key can stand for it.
+
+    >>> key("hits@10"), key("a//b"), key("summary/x"), key("x", SUMMARY)
+    ('hits_x40_10', 'a/_x2f_b', '_x73_ummary/x', 'summary/x')
+    """
+    if not name:
+        raise ValueError("MLflow stores nothing without a name")
+    inner = _tidy(escape(name, lambda c: c.isalnum() or c in _PUNCTUATION))
+    if not under and inner.startswith((PARAMS, SUMMARY)):
+        inner = _code(inner[0]) + inner[1:]
+    if len(inner) > KEY_LIMIT - len(under):
+        raise ValueError(f"MLflow takes at most {KEY_LIMIT - len(under)} characters for a name")
+    return under + inner
+
+
+def keys(
+    items: Iterable[tuple[str, Any]], refused: dict[str, str], under: str = ""
+) -> dict[str, Any]:
+    """Return values by the keys of their names.
+
+    Args:
+        items: names and values.
+        refused: gets the reason for each name that no key can stand for.
+        under: one of our own prefixes, to put before each.
+    """
+    found: dict[str, Any] = {}
+    for name, value in items:
+        try:
+            chosen = key(name, under)
+        except ValueError as error:  # noqa: PERF203 - the others shall not be lost with it
+            refused[name] = str(error)
+        else:
+            if chosen in found:
+                refused[name] = "two values have this name"
+            found.setdefault(chosen, value)
+    return found
+
+
+def flatten_groups(tree: Tree) -> Iterator[tuple[str, Any]]:
+    """Yield what lies in a tree's groups, and what lies beside them, nested values as they are.
+
+    >>> dict(flatten_groups({"seed": 1, "model": {"rope": {"theta": 1e4}}}))
+    {'seed': 1, 'model/rope': {'theta': 10000.0}}
+    """
+    for group, value in tree.items():
+        if isinstance(value, dict) and value:
+            for name, inner in value.items():
+                yield f"{group}/{name}", inner
+        else:
+            yield group, value
+
+
+def path(name: str) -> str:
+    """Return the path that stands for a name; it leads nowhere but down.
+
+    >>> path("samples/epoch=3.txt"), path("../a?")
+    ('samples/epoch=3.txt', '_x2e__x2e_/a_x3f_')
+    """
+    return _tidy(escape(name, lambda c: c.isprintable() and c not in _UNFIT_FOR_PATHS))
+
+
+def image_key(name: str) -> str:
+    """Return the start of a picture's file name, in which MLflow reads ``~`` as a slash.
+
+    >>> image_key("eval/a~b")
+    'eval~a_x7e_b'
+    """
+    safe = escape(name, lambda c: c.isprintable() and c not in _UNFIT_FOR_IMAGES)
+    return safe.replace("/", "~")
+
+
+def _tidy(name: str) -> str:
+    """Escape what would resolve to another path: empty parts, ``.`` and ``..``."""
+    name = _LOST_SLASH.sub(_code("/"), name)
+    return _LOST_DOTS.sub(lambda dots: _code(".") * len(dots[0]), name)
+
+
+def _code(character: str) -> str:
+    return f"_x{ord(character):x}_"
