@@ -19,6 +19,7 @@ EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
 BACKENDS = [name for name in EXTRAS if Path(f"src/multitrack/trackers/backends/{name}.py").exists()]
 THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHONS = sorted({*nox.project.python_versions(PROJECT), THIS_PYTHON}, key=lambda v: v.split("."))
+MEDIA = ("matplotlib", "numpy")  # what log_image and its like take; the core needs neither
 PAGES = [Path("README.md"), *sorted(Path("docs").rglob("*.md"))]
 
 nox.needs_version = ">=2025.2"
@@ -67,8 +68,9 @@ def _package(*extras: str) -> tuple[str, str]:
 @nox.session(python=PYTHONS)
 def core(session: nox.Session) -> None:
     """Test recording and delivery where neither torch nor a client is installed."""
-    session.install(*_package(), *_group("test"))
-    session.run("pytest", "tests/trackers", "tests/cli", "tests/package", *session.posargs)
+    session.install(*_package(), *_group("test"), "--editable", "tests/plugin", *MEDIA)
+    suites = ("tests/plugin", "tests/trackers", "tests/cli", "tests/package")
+    session.run("pytest", *suites, *session.posargs)
 
 
 @nox.session
