@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, cast
 
-import click
 import typer.main
-from typer.core import TyperGroup
+from typer.core import TyperArgument, TyperGroup
 
 from multitrack.cli import app
 from multitrack.cli.backends import kind_of
@@ -79,7 +78,8 @@ def command(name: str) -> str:
     """Return the arguments and options of one command."""
     group = cast("TyperGroup", typer.main.get_command(app))
     found = group.commands[name]
-    rows = [[f"`{_usage(param)}`", param.help or ""] for param in found.params]
+    params: list[Any] = list(found.params)
+    rows = [[f"`{_usage(param)}`", param.help or ""] for param in params]
     return f"{found.help}\n\n" + _table(["Argument or option", "What it does"], rows)
 
 
@@ -138,10 +138,10 @@ def _gaps(name: str) -> Iterable[str]:
     return (m for m in RECORD_METHODS if isinstance(describe(getattr(tracker, m)), Unsupported))
 
 
-def _usage(param: click.Parameter) -> str:
-    names = ", ".join(param.opts)
-    metavar = param.metavar if isinstance(param, click.Argument) else None
-    return metavar or names
+def _usage(param: Any) -> str:
+    if isinstance(param, TyperArgument):
+        return param.metavar or f"[{param.name}]".upper()
+    return ", ".join(param.opts)
 
 
 def _table(headings: list[str], rows: list[list[str]]) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
 from typer.testing import CliRunner
 
 from multitrack.cli import app
@@ -18,7 +17,7 @@ from multitrack.trackers.journal import JournalWriter
 from multitrack.trackers.records import AnyRecord, End, Header, Host, Metrics, spell
 
 START = 1_700_000_000.0
-Command = Callable[..., Result]
+Command = Callable[..., Any]
 MakeRun = Callable[..., RunFolder]
 
 
@@ -39,7 +38,7 @@ def multitrack() -> Command:
     """The command line, called in this process; ``multitrack("runs")``."""
     runner = CliRunner()
 
-    def call(*arguments: str, code: int = 0, **environ: str) -> Result:
+    def call(*arguments: str, code: int = 0, **environ: str) -> Any:
         result = runner.invoke(app, list(arguments), env=environ)
         assert result.exit_code == code, result.output
         return result

@@ -2,7 +2,8 @@
 
 - ``python`` runs, all of a page's blocks in one namespace; with a ``title``, it becomes that file.
 - ``console`` runs the lines after ``$`` and holds their output against the lines that follow;
-  ``…`` stands for anything, on a line of its own for any lines.
+  ``…`` stands for anything, on a line of its own for any lines,
+  and any space is as good as another.
 - ``toml``, ``json`` and ``yaml`` with a ``title`` become files. All else is only shown.
 """
 
@@ -110,16 +111,16 @@ class Session:
 
 
 def matches(expected: list[str], output: str) -> bool:
-    """Tell whether an output is what a page shows, but for trailing spaces."""
-    pattern = ""
-    for line in expected:
-        if line.strip() == ELLIPSIS:
-            pattern += r"(?:.*\n)*?"
-        else:
-            parts = [re.escape(part) for part in line.rstrip().split(ELLIPSIS)]
-            pattern += ".*?".join(parts) + r" *\n"
-    lines = [line.rstrip() for line in output.splitlines()]
+    """Tell whether an output is what a page shows, however wide the space between words is."""
+    lines = [" ".join(line.split()) for line in output.splitlines()]
+    pattern = "".join(_pattern(" ".join(line.split())) for line in expected)
     return re.fullmatch(pattern, "".join(f"{line}\n" for line in lines)) is not None
+
+
+def _pattern(line: str) -> str:
+    if line == ELLIPSIS:
+        return r"(?:.*\n)*?"
+    return ".*?".join(re.escape(part) for part in line.split(ELLIPSIS)) + r"\n"
 
 
 def _commands(code: str) -> Iterator[tuple[str, list[str]]]:
