@@ -18,6 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
@@ -87,6 +92,8 @@ class Session:
             file = self._directory / block.title
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(block.code)
+            if block.title == "pyproject.toml":
+                install(self._directory)
         elif block.language == "python":
             code = "\n" * (block.line - 1) + block.code
             exec(compile(code, str(self._page), "exec"), self._namespace)
@@ -108,6 +115,19 @@ class Session:
         if expected:
             shown = "\n".join(expected)
             assert matches(expected, result.stdout), f"$ {command}\n{result.stdout}\n---\n{shown}"
+
+
+def install(directory: Path) -> None:
+    """Do what ``pip install --editable`` does with a directory that is on the path already."""
+    project = tomllib.loads((directory / "pyproject.toml").read_text())["project"]
+    info = directory / f"{project['name']}-{project['version']}.dist-info"
+    info.mkdir()
+    metadata = "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    (info / "METADATA").write_text(metadata.format(**project))
+    points = ""
+    for group, entries in project.get("entry-points", {}).items():
+        points += f"[{group}]\n" + "".join(f"{n} = {target}\n" for n, target in entries.items())
+    (info / "entry_points.txt").write_text(points)
 
 
 def matches(expected: list[str], output: str) -> bool:

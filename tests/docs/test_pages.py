@@ -31,13 +31,14 @@ def missing(extra: str) -> list[str]:
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty directory to be in, with nothing of the caller's settings or terminal."""
-    environ = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("MULTITRACK_", "WANDB_", "MLFLOW_", "TENSORBOARD_"))
-    }
-    environ |= {"COLUMNS": "80", "NO_COLOR": "1", "PYTHONPATH": str(tmp_path), "TZ": "UTC"}
-    monkeypatch.setattr(os, "environ", environ)
+    for name in list(os.environ):
+        if name.startswith(("MULTITRACK_", "WANDB_", "MLFLOW_", "TENSORBOARD_")):
+            monkeypatch.delenv(name)
+    settings = {"COLUMNS": "80", "NO_COLOR": "1", "PYTHONPATH": str(tmp_path), "TZ": "UTC"}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MULTITRACK_DELIVERY", "")  # a page may set it: then this is put back
+    monkeypatch.setenv("MULTITRACK_DIR", "")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     return tmp_path
