@@ -1,0 +1,163 @@
+"""W&B's client as a whole: how it is opened, what its errors mean, and how it is left.
+
+The client keeps one helper process, ``wandb-core``, for all runs of a process.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from multitrack.trackers.protocol import (
+    Parked,
+    Restart,
+    Retry,
+    TrackerError,
+    classify_by_default,
+)
+
+if TYPE_CHECKING:
+    from wandb import Run
+
+LOGIN = "Type `wandb login`, or set WANDB_API_KEY; or set WANDB_MODE=offline."
+LOOK = "See that project, team, run id and folder are ones that W&B takes: WANDB_* variables."
+OFFLINE = ("offline", "dryrun")
+QUIET: dict[str, Any] = {
+    "reinit": "create_new",
+    "console": "off",
+    "silent": True,
+    "quiet": True,
+    "disable_code": True,
+    "save_code": False,
+    "disable_git": True,
+    "disable_job_creation": True,
+    "label_disable": True,
+    "sagemaker_disable": True,
+    "stop_fn": lambda: None,
+    "finish_timeout_raises": True,
+    "x_disable_meta": True,
+    "x_disable_stats": True,
+    "x_save_requirements": False,
+}
+"""Settings of every run: the courier's process is not what is to be observed."""
+AWAY = re.compile(r"\b(?:HTTP|error|code:) (408|425|429|5\d\d)\b")
+ANSWERS_NO = re.compile(r"\b(?:HTTP|error|code:) (4\d\d)\b")
+ENDED = ("finished", "failed", "killed", "preempted")
+"""States of a run whose outcome the server was told."""
+
+
+def open_run(settings: dict[str, Any]) -> Run:
+    """Start a session of a run.
+
+    Args:
+        settings: the client's, by name; None leaves one as it is. What an older client does
+            not know is left out.
+
+    Raises:
+        Parked: nobody is logged in.
+        Exception: anything that the client raises.
+    """
+    import wandb
+
+    given = {name: value for name, value in (QUIET | settings).items() if value is not None}
+    known = {name: given[name] for name in given.keys() & wandb.Settings.model_fields.keys()}
+    if given["mode"] not in OFFLINE:
+        _check_login(known)
+    return wandb.init(settings=wandb.Settings(**known))
+
+
+def leave_foreign_service() -> None:
+    """Do not share the helper of a trainer that uses W&B itself: it dies with the trainer."""
+    owner = os.environ.get("WANDB_SERVICE", "").split("-")[1:2]
+    if owner and owner != [str(os.getpid())]:
+        del os.environ["WANDB_SERVICE"]
+
+
+def is_ended(run: Run, timeout: float) -> bool:
+    """Tell whether the server shows the run's outcome within some seconds."""
+    import wandb
+
+    settings = run.settings
+    api = wandb.Api(overrides={"base_url": settings.base_url}, api_key=settings.api_key)
+
+    def ask() -> bool:
+        with suppress(Exception):
+            api.flush()
+            return api.run(f"{run.entity}/{run.project}/{run.id}").state in ENDED
+        return False
+
+    return comes_true(ask, timeout, 1.0)
+
+
+def close(run: Run | None) -> None:
+    """Let go of a run, and of the helper process unless other runs use it.
+
+    The client has no way to leave a run without an outcome: it is shown as failed until it is
+    taken up again.
+    """
+    wandb = sys.modules.get("wandb")
+    if wandb is None:
+        return
+    active = getattr(wandb.setup(), "most_recent_active_run", None)
+    if wandb.run is None and active in (None, run):
+        wandb.teardown(exit_code=255)
+    elif run is not None:
+        run.finish(exit_code=255)
+
+
+def classify(error: Exception, *, is_open: bool) -> TrackerError:
+    """Name what the client raised.
+
+    Args:
+        error: the exception.
+        is_open: whether the run was started.
+    """
+    from wandb.errors import AuthenticationError, CommError, UsageError
+
+    reason = f"{type(error).__name__}: {error}".strip()
+    is_gone = isinstance(error, ConnectionError) or _is_mailbox(error)
+    if is_gone or AWAY.search(reason):
+        return Restart(reason) if is_gone and is_open else Retry(reason)
+    if is_open:
+        may_pass = isinstance(error, CommError) and not ANSWERS_NO.search(reason)
+        return Retry(reason) if may_pass else classify_by_default(error)
+    if isinstance(error, AuthenticationError) or "API key" in reason or "error 401" in reason:
+        return Parked(reason, LOGIN)
+    if ANSWERS_NO.search(reason) or isinstance(error, UsageError | ValueError | PermissionError):
+        return Parked(reason, LOOK)
+    return Retry(reason) if isinstance(error, CommError) else classify_by_default(error)
+
+
+def comes_true(ask: Callable[[], bool], timeout: float, interval: float) -> bool:
+    """Ask until the answer is yes, or the seconds are over."""
+    deadline = time.monotonic() + timeout
+    while not (answer := ask()) and time.monotonic() < deadline:
+        time.sleep(interval)
+    return answer
+
+
+def _check_login(settings: dict[str, Any]) -> None:
+    """Find a key before the client would ask for one at a terminal.
+
+    Raises:
+        Parked: there is none.
+    """
+    import wandb
+    from requests.utils import get_netrc_auth
+
+    known = wandb.setup().settings
+    url = settings.get("base_url") or known.base_url
+    if not (
+        settings.get("api_key") or known.api_key or known.identity_token_file or get_netrc_auth(url)
+    ):
+        raise Parked(f"there is no key for W&B at {url}", LOGIN)
+
+
+def _is_mailbox(error: Exception) -> bool:
+    """Tell whether the helper process did not answer."""
+    return type(error).__module__.startswith("wandb.sdk.mailbox")

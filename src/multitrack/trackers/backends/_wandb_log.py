@@ -1,0 +1,120 @@
+"""What W&B's client wrote of a run, read back from its ``.wandb`` file.
+
+The file is a log as LevelDB has it: blocks of 32 KiB, in which a record is one fragment or
+several, each with checksum, length and type. A record is a message of the client's own.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+BLOCK = 32 * 1024
+FILE_HEADER = 7
+FRAGMENT_HEADER = struct.Struct("<LHB")
+FULL, FIRST, LAST = 1, 2, 4
+"""Types of fragments; what is neither is in the middle of a record."""
+STEP = "train/global_step"
+"""The column of the user's step, as transformers names it."""
+
+
+@dataclass
+class WrittenRun:
+    """One session of a run, as far as its file holds it.
+
+    Attributes:
+        rows: the fingerprint of each row.
+        last: the number of the last row, -1 if there is none.
+        params: the config; of the client's own entries nothing.
+        tags: the tags that were set last.
+    """
+
+    rows: set[int] = field(default_factory=set)
+    last: int = -1
+    params: dict[str, Any] = field(default_factory=dict)
+    tags: list[str] = field(default_factory=list)
+
+
+def fingerprint(row: Mapping[str, Any]) -> int:
+    """Return what tells a row from all others: its time, its step and what it holds."""
+    names = frozenset(name for name in row if not name.startswith("_"))
+    return hash((row.get("_timestamp"), row.get(STEP), names))
+
+
+def file_in(folder: Path) -> Path:
+    """Return the file of a session's folder, which need not exist."""
+    return next(folder.glob("*.wandb"), folder / "run.wandb")
+
+
+def read_run(path: Path) -> WrittenRun:
+    """Return what a file holds, up to where it is torn.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    run = WrittenRun()
+    for record in _records(path.read_bytes(), 0):
+        kind = record.WhichOneof("record_type")
+        if kind == "history":
+            row = _items(record.history.item)
+            run.rows.add(fingerprint(row))
+            run.last = max(run.last, record.history.step.num)
+        elif kind == "config":
+            run.params |= _items(record.config.update)
+        elif kind == "run":
+            run.params |= _items(record.run.config.update)
+            run.tags = list(record.run.tags) or run.tags
+    run.params.pop("_wandb", None)
+    return run
+
+
+def is_complete(path: Path) -> bool:
+    """Tell whether the outcome, which is the last record of all, is on the disk."""
+    try:
+        with path.open("rb") as file:
+            start = max(0, file.seek(0, 2) // BLOCK - 1) * BLOCK
+            file.seek(start)
+            tail = file.read()
+    except FileNotFoundError:
+        return False
+    return any(r.WhichOneof("record_type") == "exit" for r in _records(tail, start))
+
+
+def _records(data: bytes, start: int) -> Iterator[Any]:
+    """Yield the whole records of a file's tail, which starts where a block does."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    whole: bytes | None = None
+    for kind, fragment in _fragments(data, 0 if start else FILE_HEADER):
+        if kind in {FULL, FIRST}:
+            whole = fragment
+        elif whole is not None:
+            whole += fragment
+        if kind in {FULL, LAST} and whole is not None:
+            yield Record.FromString(whole)
+            whole = None
+
+
+def _fragments(data: bytes, position: int) -> Iterator[tuple[int, bytes]]:
+    while position + FRAGMENT_HEADER.size <= len(data):
+        left = BLOCK - position % BLOCK
+        if left < FRAGMENT_HEADER.size:
+            position += left  # the padding at a block's end
+            continue
+        checksum, length, kind = FRAGMENT_HEADER.unpack_from(data, position)
+        position += FRAGMENT_HEADER.size
+        fragment = data[position : position + length]
+        if zlib.crc32(bytes([kind]) + fragment) != checksum:
+            return  # torn, or still being written
+        yield kind, fragment
+        position += length
+
+
+def _items(items: Any) -> dict[str, Any]:
+    """Return the values by name; what is nested, and so no plain number, as its last part."""
+    return {item.key or item.nested_key[0]: json.loads(item.value_json) for item in items}
