@@ -24,7 +24,7 @@ import msgspec
 
 from multitrack.trackers.backends import _tensorboard_messages as messages
 from multitrack.trackers.names import escape
-from multitrack.trackers.records import EndStatus, Scalar, Stepped, Tree
+from multitrack.trackers.records import EndStatus, Scalar, Status, Stepped, Tree
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event
@@ -48,7 +48,7 @@ class Session(msgspec.Struct, kw_only=True):
         params: as far as they were delivered.
         tags: same.
         summary: same.
-        status: the outcome; None while the run goes on.
+        status: the outcome; None until there is one, then ``"running"`` if the run goes on.
         ended: Unix time of the last record, in seconds.
     """
 
@@ -57,7 +57,7 @@ class Session(msgspec.Struct, kw_only=True):
     params: Tree = {}
     tags: dict[str, str] = {}
     summary: dict[str, Scalar] = {}
-    status: EndStatus | None = None
+    status: Status | None = None
     ended: float | None = None
 
 
@@ -132,7 +132,8 @@ class LogFolder:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
         self.session = load_session(path) or session
-        self.session.status = None
+        if self.session.status:
+            self.session.status = "running"
         self.save()
         self._history = _read_history(path)
         self._file = EventFile(path)
@@ -150,6 +151,7 @@ class LogFolder:
 
     def add(self, record: Stepped, values: Sequence[Summary.Value]) -> None:
         """Write values of one step as one event."""
+        self._latest = max(self._latest, record.time)
         steps = self._history.steps
         goes_back = any(record.step < steps.get(value.tag, record.step) for value in values)
         self._add(messages.event(record.time, record.step, values), is_restart=goes_back)
@@ -166,7 +168,7 @@ class LogFolder:
             ValueError: the place is not inside the folder.
         """
         parts = PurePosixPath(place).parts
-        if ".." in parts or place.startswith("/"):
+        if ".." in parts:
             raise ValueError(f"{place!r} leads out of the run's folder")
         target = self.path.joinpath(*parts)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -195,7 +197,6 @@ class LogFolder:
         self._file.close()
 
     def _add(self, event: Event, *, is_restart: bool = False) -> None:
-        self._latest = max(self._latest, event.wall_time)
         serialized = event.SerializeToString()
         digest = hash(serialized)
         if digest in self._history.events or digest in self._pending:
@@ -232,15 +233,15 @@ class LogFolder:
         return self._file
 
 
-def claim(path: Path, run_id: str) -> bool:
+def claim(path: Path, session: Session) -> bool:
     """Make a folder a run's own; return False if another's events are in it."""
     path.mkdir(parents=True, exist_ok=True)
     mark = path / MARK
     if not mark.exists() and not any(path.glob("*tfevents*")):
         with suppress(FileExistsError), mark.open("xb") as file:  # another run may be faster
-            file.write(msgspec.json.encode({"run_id": run_id, "started": time.time()}))
-    session = load_session(path)
-    return session is not None and session.run_id == run_id
+            file.write(msgspec.json.encode(session))
+    found = load_session(path)
+    return found is not None and found.run_id == session.run_id
 
 
 def load_session(path: Path) -> Session | None:
@@ -289,12 +290,14 @@ def _note(history: History, event: Event) -> None:
 def _session_file(session: Session) -> bytes:
     from tensorboard.summary.writer.record_writer import RecordWriter
 
-    buffer = io.BytesIO()
-    records = RecordWriter(buffer)
+    content = io.BytesIO()
+    records = RecordWriter(content)
     records.write(messages.version(session.started))
+    # TensorBoard takes the first mark of a run for its start, and only later ones for restarts.
+    records.write(messages.restart(session.started, 0).SerializeToString())
     event = messages.event(session.started, 0, messages.session(session))
     records.write(event.SerializeToString())
-    return buffer.getvalue()
+    return content.getvalue()
 
 
 def _event_files(path: Path) -> list[Path]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import wave
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -122,20 +121,17 @@ def histogram(tag: str, record: Histogram) -> Summary.Value:
 
 
 def wav(tag: str, content: bytes, record: Audio) -> Summary.Value:
-    """Return a WAV sound."""
+    """Return a WAV sound, with its caption as label."""
     from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.compat.proto.tensor_pb2 import TensorProto
     from tensorboard.plugins.audio.metadata import Encoding, create_summary_metadata
 
-    sound = Summary.Audio(encoded_audio_string=content, content_type="audio/wav")
-    try:
-        with wave.open(io.BytesIO(content)) as file:
-            sound.sample_rate = file.getframerate()
-            sound.num_channels = file.getnchannels()
-            sound.length_frames = file.getnframes()
-    except (wave.Error, EOFError):  # samples of a kind that Python does not read, but browsers do
-        sound.sample_rate = record.sample_rate or 0
+    label = (record.caption or "").encode()
+    tensor = TensorProto(dtype="DT_STRING", string_val=[content, label])
+    for size in (1, 2):
+        tensor.tensor_shape.dim.add(size=size)
     metadata = create_summary_metadata(record.key, "audio", Encoding.WAV)
-    return Summary.Value(tag=tag, metadata=metadata, audio=sound)
+    return Summary.Value(tag=tag, metadata=metadata, tensor=tensor)
 
 
 def markdown_table(columns: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
@@ -170,8 +166,8 @@ def session(session: Session) -> list[Summary.Value]:
     data = HParamsPluginData(session_start_info=start)
     values = [_hparams_value(metadata.SESSION_START_INFO_TAG, data)]
     if session.status:
-        is_success = session.status == "finished"
-        status = api_pb2.STATUS_SUCCESS if is_success else api_pb2.STATUS_FAILURE
+        words = {"running": api_pb2.STATUS_RUNNING, "finished": api_pb2.STATUS_SUCCESS}
+        status = words.get(session.status, api_pb2.STATUS_FAILURE)
         end = SessionEndInfo(status=status, end_time_secs=session.ended)
         data = HParamsPluginData(session_end_info=end)
         values.append(_hparams_value(metadata.SESSION_END_INFO_TAG, data))

@@ -89,9 +89,10 @@ class TensorBoardTracker(Tracker):
     def start(self, run: RunInfo) -> Attachment:
         """Take a folder that no other run uses, or the run's own, and open a new event file."""
         header = run.header
-        path, board = self._place(run)
+        session = Session(run_id=run.run_id, started=header.time)
+        path, board = self._place(run, session)
         self._run = run
-        self._log = LogFolder(path, Session(run_id=run.run_id, started=header.time))
+        self._log = LogFolder(path, session)
         self._open.callback(self._log.close)
         self._log.show("run", header.time, messages.markdown_json(_about(header)))
         if header.notes:
@@ -174,7 +175,6 @@ class TensorBoardTracker(Tracker):
         if content.startswith(b"RIFF"):
             tag = self._log.tag(audio.key, "audio")
             self._log.add(audio, [messages.wav(tag, content, audio)])
-            self._add_caption(audio)
         else:
             self._add_file(audio, "audio")
 
@@ -228,7 +228,7 @@ class TensorBoardTracker(Tracker):
             return Refused(str(error))
         return classify_by_default(error)
 
-    def _place(self, run: RunInfo) -> tuple[Path, Path]:
+    def _place(self, run: RunInfo, session: Session) -> tuple[Path, Path]:
         """Return the run's folder, and the one that TensorBoard is pointed at."""
         if run.attachment and run.attachment.id:
             return Path(run.attachment.id), Path(run.attachment.state["board"])
@@ -237,7 +237,7 @@ class TensorBoardTracker(Tracker):
         else:
             board = Path(run.header.cwd, "runs")
             path = board / component(run.header.name or run.run_id)
-        return (path if claim(path, run.run_id) else path / run.run_id), board
+        return (path if claim(path, session) else path / run.run_id), board
 
     def _add_text(self, record: Stepped, key: str, text: str, kind: str) -> None:
         value = messages.text(self._log.tag(key, kind), text, kind, key)
