@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,15 +74,15 @@ def make_run(directory: Path) -> MakeRun:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The file of a third party's tracker, which is installed as pip would do it."""
-    site = tmp_path / "site"
-    info = site / "ledger-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ledger\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[multitrack.trackers]\nledger = ledger_site:Ledger\n")
-    shutil.copy(Path(__file__).with_name("ledger.py"), site / "ledger_site.py")
-    monkeypatch.syspath_prepend(site)
-    monkeypatch.setenv("PYTHONPATH", str(site))
-    monkeypatch.setenv("LEDGER_FILE", str(tmp_path / "ledger.txt"))
-    return tmp_path / "ledger.txt"
+def notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a third party's tracker keeps its runs."""
+    monkeypatch.setenv("NOTEBOOK_DIR", str(tmp_path / "notebooks"))
+    return tmp_path / "notebooks"
+
+
+@pytest.fixture
+def trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Give that tracker its orders; none, to end its trouble."""
+    orders = tmp_path / "orders.json"
+    monkeypatch.setenv("NOTEBOOK_TROUBLE", str(orders))
+    return lambda **given: orders.write_text(json.dumps(given))

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from multitrack.cli._output import NOTHING, duration, number, table
+from multitrack.cli._output import NOTHING, duration, number, print_title, table
 from multitrack.cli._standing import Standing, standing
 from multitrack.trackers.folder import CourierState
 from multitrack.trackers.history import History
@@ -41,7 +41,7 @@ def print_delivery(out: Console, history: History) -> None:
         column.justify = "right"
     for one in all_of_them:
         made.add_row(one.backend, Text(one.word, style=one.style), *_counts(history, one.state))
-    out.print("\n[bold]Delivery[/]")
+    print_title(out, "Delivery")
     out.print(made)
     for one in all_of_them:
         _print_notes(out, history, one)

@@ -35,7 +35,8 @@ def console(*, stderr: bool = False) -> Console:
     """Return a console on stdout or stderr, as wide as the terminal, or not folding in a pipe."""
     stream = sys.stderr if stderr else sys.stdout
     is_fixed = stream.isatty() or "COLUMNS" in os.environ
-    return Console(stderr=stderr, highlight=False, width=None if is_fixed else PIPE_WIDTH)
+    width = None if is_fixed else PIPE_WIDTH
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
 
 
 def table(*columns: str, numbers: Sequence[str] = ()) -> Table:
@@ -49,6 +50,11 @@ def table(*columns: str, numbers: Sequence[str] = ()) -> Table:
     for column in columns:
         made.add_column(column, justify="right" if column in numbers else "left", no_wrap=True)
     return made
+
+
+def print_title(out: Console, title: str) -> None:
+    """Print the title of a section, after an empty line."""
+    out.print(f"\n{title}", style="bold")
 
 
 def write_json(value: Any) -> None:

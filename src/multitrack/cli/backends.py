@@ -44,6 +44,14 @@ def kind_of(method: str) -> str:
     return method.partition("_")[2]
 
 
+def cell_of(method: object) -> Text:
+    """Return what a tracker's method declares, for a terminal."""
+    what = describe(method)
+    if isinstance(what, Unsupported):
+        return Text(f"{what.gap.value}: {what.reason}", style="yellow")
+    return Text(what.replace("`", ""))  # marked up for the documentation
+
+
 def _load(name: str) -> type[Tracker]:
     try:
         return registry.load(name)
@@ -74,14 +82,7 @@ def _print_kinds(out: Console, trackers: dict[str, type[Tracker]]) -> None:
         column.no_wrap = False
         column.max_width = (out.width - KIND_WIDTH) // len(trackers) - GAP
     for method in RECORD_METHODS:
-        cells = [_cell(getattr(tracker, method)) for tracker in trackers.values()]
+        cells = [cell_of(getattr(tracker, method)) for tracker in trackers.values()]
         made.add_row(Text(kind_of(method), style="dim"), *cells)
     out.print()
     out.print(made)
-
-
-def _cell(method: object) -> Text:
-    what = describe(method)
-    if isinstance(what, Unsupported):
-        return Text(f"{what.gap.value}: {what.reason}", style="yellow")
-    return Text(what.replace("`", ""))  # marked up for the documentation

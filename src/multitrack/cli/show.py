@@ -22,6 +22,7 @@ from multitrack.cli._output import (
     duration,
     number,
     plural,
+    print_title,
     write_json,
 )
 from multitrack.cli._select import LATEST, find_run
@@ -83,9 +84,9 @@ def _print_heading(out: Console, history: History) -> None:
     out.print(", ".join(facts))
     out.print(", ".join(_surroundings(history)), style="dim", soft_wrap=True)
     if header.command:
-        out.print(f"$ {shlex.join(header.command)}", style="dim", markup=False, soft_wrap=True)
+        out.print(f"$ {shlex.join(header.command)}", style="dim", soft_wrap=True)
     if header.notes:
-        out.print(header.notes, markup=False)
+        out.print(header.notes)
     if history.error:
         out.print(Text(history.error, style="red"), soft_wrap=True)
 
@@ -109,7 +110,7 @@ def _print_values(out: Console, title: str, values: Mapping[str, Any], *, everyt
     grid.add_column(overflow="fold")
     for name, value in shown:
         grid.add_row(f"  {name}", Text(_as_text(value)))
-    out.print(f"\n[bold]{title}[/]")
+    print_title(out, title)
     out.print(grid)
     if len(shown) < len(values):
         more = plural(len(values) - len(shown), "more param")
@@ -125,13 +126,13 @@ def _as_text(value: Any) -> str:
 
 
 def _print_metrics(out: Console, series: Mapping[str, Series], *, everything: bool) -> None:
-    out.print("\n[bold]Metrics[/]")
+    print_title(out, "Metrics")
     out.print(metrics_table(series))
     curves = {name: one for name, one in series.items() if has_curve(one)}
     shown = dict(list(curves.items())[: None if everything else MOST_CHARTS])
     if not shown:
         return
-    out.print("\n[bold]Curves[/]")
+    print_title(out, "Curves")
     out.print(charts(out, shown))
     if len(shown) < len(curves):
         more = plural(len(curves) - len(shown), "more curve")
@@ -150,9 +151,9 @@ def _print_things(out: Console, history: History) -> None:
     if history.corrupt:
         rows.append(f"{plural(history.corrupt, 'unreadable line')} in the journal")
     if rows:
-        out.print("\n[bold]Also logged[/]")
+        print_title(out, "Also logged")
     for row in rows:
-        out.print(f"  {row}", markup=False, soft_wrap=True)
+        out.print(f"  {row}", soft_wrap=True)
 
 
 def _bytes(size: float) -> str:
