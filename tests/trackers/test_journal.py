@@ -1,9 +1,10 @@
 """The journal keeps what was appended, whatever happens to the bytes around it."""
 
 import itertools
-import logging
+import math
 import os
 import resource
+import signal
 import threading
 from contextlib import closing, contextmanager
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from multitrack.trackers import journal
 from multitrack.trackers.journal import Corrupt, Entry, JournalReader, JournalWriter
-from multitrack.trackers.records import Metrics, Params, Text
+from multitrack.trackers.records import End, Histogram, Metrics, Params, Text
 
 TEXTS = st.lists(st.text(max_size=20), min_size=1, max_size=12)
 
@@ -208,25 +209,46 @@ def test_reaches_the_disk_in_groups(path, monkeypatch):
         assert not synced.acquire(timeout=0.2), "synced though nothing was written"
 
 
-def test_many_threads_write_whole_lines(path):
-    where = path()
-    with closing(JournalWriter(where)) as writer:
-        threads = [
-            threading.Thread(target=lambda: [writer.append(text("x" * 99)) for _ in range(200)])
-            for _ in range(4)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert texts_of(read(where)) == ["x" * 99] * 800
-
-
-def test_record_without_json_form_is_an_error_and_leaves_no_trace(path, caplog):
-    caplog.set_level(logging.DEBUG)
+@pytest.mark.parametrize(
+    "record",
+    [
+        text(object()),
+        text(5),
+        text(None),
+        text("x", step=None),
+        Histogram(time=0, step=0, key="k", edges=[0, 1], counts=[1], total=1, squares=math.inf),
+        Params(time=0, values=[1]),
+        End(time=0, status="splendid"),
+    ],
+    ids=repr,
+)
+def test_what_could_not_be_read_back_is_not_written(path, record):
     where = path()
     with closing(JournalWriter(where)) as writer:
         with pytest.raises(TypeError):
-            writer.append(text(object()))
+            writer.append(record)
         writer.append(text("fine"))
     assert texts_of(read(where)) == ["fine"]
+
+
+def test_writes_in_a_forked_child(path):
+    where = path()
+    with closing(JournalWriter(where)) as writer:
+        with writer._lock, writer._wake._cond:  # as a thread of the parent may hold them
+            if (child := os.fork()) == 0:
+                signal.alarm(10)
+                writer.reset_after_fork()
+                writer.append(text("child"))
+                os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        writer.append(text("parent"))
+    assert texts_of(read(where)) == ["child", "parent"]
+
+
+def test_can_be_closed_by_a_signal_handler_that_interrupts_a_write(path, alarm):
+    where = path()
+    writer = JournalWriter(where)
+    with writer._lock, alarm(10):
+        writer.close()
+    writer.append(text("too late"))
+    assert texts_of(read(where)) == []

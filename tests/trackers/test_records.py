@@ -2,7 +2,6 @@
 
 import math
 import struct
-import types
 import typing
 from contextlib import suppress
 
@@ -34,28 +33,29 @@ TREES = st.dictionaries(
 )
 
 
+SIMPLE = {
+    int: INT64,
+    float: FINITE,
+    str: TEXT,
+    bool: st.booleans(),
+    type(None): st.none(),
+    Tree: TREES,
+    Scalar: st.booleans() | INT64 | TEXT | st.floats().map(spell),
+}
+
+
 def values_of(hint):
     """Return a strategy for what a field may hold."""
-    simple = {int: INT64, float: FINITE, str: TEXT, bool: st.booleans(), type(None): st.none()}
-    if hint in simple:
-        return simple[hint]
-    if hint == Tree:
-        return TREES
-    if hint == Scalar:
-        return st.booleans() | INT64 | TEXT | st.floats().map(spell)
-    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        return records_of(hint)
-    inner = typing.get_args(hint)
-    match typing.get_origin(hint):
-        case typing.Literal:
-            return st.sampled_from(inner)
-        case typing.Union | types.UnionType:
-            return st.one_of(map(values_of, inner))
-        case kind if kind is list:
-            return st.lists(values_of(*inner), max_size=3)
-        case kind if kind is dict:
-            return st.dictionaries(*map(values_of, inner), max_size=4)
-    raise AssertionError(hint)
+    kind, inner = typing.get_origin(hint), typing.get_args(hint)
+    if hint in SIMPLE:
+        return SIMPLE[hint]
+    if kind is typing.Literal:
+        return st.sampled_from(inner)
+    if kind is list:
+        return st.lists(values_of(*inner), max_size=3)
+    if kind is dict:
+        return st.dictionaries(*map(values_of, inner), max_size=4)
+    return st.one_of(map(values_of, inner)) if inner else records_of(hint)
 
 
 def records_of(record):

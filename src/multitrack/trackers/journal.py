@@ -8,6 +8,7 @@ grouped about once a second on a thread of its own.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -17,7 +18,7 @@ from typing import NamedTuple
 import msgspec
 
 from multitrack.trackers.folder import FILE_MODE
-from multitrack.trackers.records import AnyRecord, Codec
+from multitrack.trackers.records import AnyRecord, Codec, Metrics
 
 logger = logging.getLogger("multitrack")
 
@@ -75,12 +76,14 @@ class JournalWriter:
 
         Raises:
             ValueError: its line would be longer than `MAX_LINE`.
-            TypeError: a value has no JSON form.
+            TypeError: a value has no JSON form, or not its field's type.
         """
         try:
             line = Codec.encode(record)
         except UnicodeEncodeError:
             line = Codec.encode_escaped(record)
+        if type(record) is not Metrics:  # whose values were looked at one by one
+            _check(line)
         if len(line) > MAX_LINE:
             raise ValueError(f"a record of {len(line)} bytes is longer than {MAX_LINE} bytes")
         if self._pending:
@@ -97,6 +100,7 @@ class JournalWriter:
         """Make the writer usable in a forked child, whatever its threads were doing."""
         self._lock = threading.RLock()
         self._pending.clear()  # the parent still has these, and writes them
+        self._dirty = True  # nobody syncs here, and the event may be locked for ever
 
     def close(self) -> None:
         """Write what is pending, sync to the disk and close the file."""
@@ -110,8 +114,10 @@ class JournalWriter:
                     "the disk took no more: the last %d bytes of the journal are lost",
                     len(self._pending),
                 )
-        _fdatasync(self._descriptor)
-        os.close(self._descriptor)
+        with contextlib.suppress(OSError):
+            _fdatasync(self._descriptor)
+        descriptor, self._descriptor = self._descriptor, -1  # the number may soon be another file's
+        os.close(descriptor)
 
     def _write(self, line: bytes) -> None:
         try:
@@ -148,9 +154,10 @@ class JournalWriter:
             self._closing.wait(SYNC_INTERVAL)
             self._wake.clear()
             self._dirty = False
-            with self._lock:
+            if self._lock.acquire(blocking=False):  # never held up by a writer who waits for us
                 self._write_pending()
-                retry = bool(self._pending)
+                self._lock.release()
+            retry = bool(self._pending)
             try:
                 _fdatasync(self._descriptor)
             except OSError as error:
@@ -225,6 +232,14 @@ def _decode(line: bytes, start: int, end: int) -> Entry | Corrupt:
         return Entry(Codec.decode(line), start, end)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         return Corrupt(start, end, str(error))
+
+
+def _check(line: bytes) -> None:
+    """See that a line can be read back."""
+    try:
+        Codec.decode(line)
+    except msgspec.DecodeError as error:
+        raise TypeError(str(error)) from None
 
 
 def _cut_torn_tail(descriptor: int) -> None:
