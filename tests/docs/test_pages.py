@@ -12,8 +12,6 @@ import pytest
 from packaging.requirements import Requirement
 from pages import DOCS, PAGES, RUN, SHOWN, Session, blocks_of, matches, name_of, needs_of
 
-WITH_EXAMPLES = [page for page in PAGES if any(b.language in RUN for b in blocks_of(page))]
-
 
 def missing(extra: str) -> list[str]:
     """Return the distributions of an extra that are not installed."""
@@ -44,7 +42,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("page", WITH_EXAMPLES, ids=name_of)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_page(page: Path, directory: Path) -> None:
     absent = sorted(name for extra in needs_of(page) for name in missing(extra))
     if absent:
