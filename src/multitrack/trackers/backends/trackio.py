@@ -1,0 +1,308 @@
+"""Trackio: a local SQLite database, a self-hosted server, or a Space on Hugging Face."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from multitrack.trackers.backends import _trackio as place
+from multitrack.trackers.folder import RunFolder
+from multitrack.trackers.history import read_history
+from multitrack.trackers.protocol import (
+    Attachment,
+    Refused,
+    Repeat,
+    RunInfo,
+    Tracker,
+    TrackerError,
+    stored_as,
+)
+from multitrack.trackers.records import (
+    AnyRecord,
+    Artifact,
+    Audio,
+    Codec,
+    EndStatus,
+    Figure,
+    Histogram,
+    Image,
+    Media,
+    Metrics,
+    Params,
+    Status,
+    Summary,
+    Table,
+    Tags,
+    Text,
+    Tree,
+    Video,
+    spell,
+)
+from multitrack.trackers.settings import Env, Settings
+
+OURS = "multitrack"
+"""Key of the run's config under which lies what trackio has no place for."""
+
+
+class TrackioSettings(Settings, frozen=True):
+    """Where the runs go: a folder, unless a server or a Space is named."""
+
+    project: Annotated[str, Env("MULTITRACK_PROJECT", help="Project of a run that names none.")] = (
+        "multitrack"
+    )
+    group: Annotated[
+        str | None, Env("TRACKIO_GROUP", help="Group of the run in the dashboard.")
+    ] = None
+    dir: Annotated[
+        Path | None,
+        Env("TRACKIO_DIR", client=True, help="Folder of the databases, media and artifacts."),
+    ] = None
+    server_url: Annotated[
+        str | None,
+        Env(
+            "TRACKIO_SERVER_URL",
+            client=True,
+            secret=True,
+            help="Self-hosted server; the address that `trackio show` prints holds its token.",
+        ),
+    ] = None
+    write_token: Annotated[
+        str | None,
+        Env("TRACKIO_WRITE_TOKEN", client=True, secret=True, help="Token of that server."),
+    ] = None
+    space_id: Annotated[
+        str | None,
+        Env("TRACKIO_SPACE_ID", client=True, help="Space, made where there is none: `me/board`."),
+    ] = None
+    bucket_id: Annotated[
+        str | None,
+        Env("TRACKIO_BUCKET_ID", client=True, help="Bucket in which a new Space keeps its data."),
+    ] = None
+    private: Annotated[
+        bool | None, Env("TRACKIO_PRIVATE", help="Whether a new Space is private.")
+    ] = None
+
+
+class TrackioTracker(Tracker):
+    """Write rows with trackio's own storage layer, or send them with its own HTTP client.
+
+    Nothing fluent is touched: no current run, no hook at exit. Only ``TRACKIO_DIR`` is set
+    where ``dir`` was given in code, since the client reads it from nowhere else.
+
+    Args:
+        settings: where to write.
+    """
+
+    name: ClassVar[str] = "trackio"
+    distributions: ClassVar[tuple[str, ...]] = ("trackio",)
+    settings_type: ClassVar[type[Settings]] = TrackioSettings
+    repeat: ClassVar[Repeat] = Repeat.NOTHING
+    batch_size: ClassVar[int] = 1000
+    placement: ClassVar[Literal["courier", "trainer"]] = "courier"
+
+    def __init__(self, settings: TrackioSettings) -> None:
+        self._settings = settings
+        self._open = ExitStack()
+
+    def start(self, run: RunInfo) -> Attachment:
+        """Connect, and store the run's config anew."""
+        place.load_client(self._settings.dir)
+        self._run = run
+        known = run.attachment.state if run.attachment else {}
+        project = known.get("project") or run.header.project or self._settings.project
+        self._store = place.Store(project, run.header.name or run.run_id, run.run_id)
+        self._open.callback(self._store.close)
+        self._connect(known)
+        started = datetime.fromtimestamp(run.header.time, timezone.utc)
+        self._config: Tree = {
+            "_Created": started.isoformat(),
+            "_Group": self._settings.group,
+            OURS: {
+                "run_id": run.run_id,
+                "notes": run.header.notes,
+                "host": run.header.host.hostname,
+            },
+        }
+        if run.attachment:  # what was stored before belongs to the config that replaces it
+            history = read_history(RunFolder(run.folder))
+            self._add_params(history.params)
+            self._add_ours("tags", history.tags)
+            self._add_ours("summary", history.summary)
+        self._store_status("running")
+        state = {"project": project, **self._store.state}
+        return Attachment(id=run.run_id, url=self._store.url, state=state)
+
+    @stored_as("config of the run")
+    def log_params(self, params: Params) -> None:
+        """Merge the tree into the config; names that trackio reserves go under `multitrack`."""
+        self._add_params(params.values)
+        self._store_config()
+
+    @stored_as("config, under `multitrack/tags`")
+    def set_tags(self, tags: Tags) -> None:
+        """Merge the tags into the config."""
+        self._add_ours("tags", tags.values)
+        self._store_config()
+
+    @stored_as("metrics; epoch as metric `epoch`")
+    def log_metrics(self, points: Sequence[Metrics]) -> None:
+        """Write one row a point."""
+        rows = []
+        for point in points:
+            epoch = {} if point.epoch is None else {"epoch": point.epoch}
+            rows.append(self._row(point, epoch | point.values))
+        self._store.add(rows)
+
+    @stored_as("config, under `multitrack/summary`")
+    def log_summary(self, summary: Summary) -> None:
+        """Merge the values into the config."""
+        self._add_ours("summary", summary.values)
+        self._store_config()
+
+    @stored_as("Markdown")
+    def log_text(self, text: Text) -> None:
+        """Write the text as it is."""
+        from trackio import Markdown
+
+        self._store_value(text, {"_type": Markdown.TYPE, "_value": text.text})
+
+    @stored_as("image")
+    def log_image(self, image: Image) -> None:
+        """Store the picture as it is."""
+        from trackio import Image as Picture
+
+        self._store_media(image, Picture.TYPE)
+
+    @stored_as("image; an interactive one as HTML")
+    def log_figure(self, figure: Figure) -> None:
+        """Store a drawn figure as picture, a page as page."""
+        from trackio import Html
+        from trackio import Image as Picture
+
+        is_page = figure.file.path.endswith(".html")
+        self._store_media(figure, Html.TYPE if is_page else Picture.TYPE)
+
+    @stored_as("histogram")
+    def log_histogram(self, histogram: Histogram) -> None:
+        """Write its bins."""
+        from trackio import Histogram as Bins
+
+        value = {"_type": Bins.TYPE, "bins": histogram.edges, "values": histogram.counts}
+        self._store_value(histogram, value)
+
+    @stored_as("table")
+    def log_table(self, table: Table) -> None:
+        """Write all rows."""
+        from trackio import Table as Rows
+
+        if len(set(table.columns)) < len(table.columns):
+            raise Refused(f"trackio's tables cannot have two columns of one name: {table.columns}")
+        grid = json.loads(self._run.path(table.file).read_bytes())
+        rows = [dict(zip(grid["columns"], row, strict=True)) for row in grid["data"]]
+        self._store_value(table, {"_type": Rows.TYPE, "_value": rows})
+
+    @stored_as("audio")
+    def log_audio(self, audio: Audio) -> None:
+        """Store the sound file as it is."""
+        from trackio import Audio as Sound
+
+        self._store_media(audio, Sound.TYPE)
+
+    @stored_as("video")
+    def log_video(self, video: Video) -> None:
+        """Store the video file as it is."""
+        from trackio import Video as Film
+
+        self._store_media(video, Film.TYPE)
+
+    @stored_as("artifact of the project, with versions and aliases")
+    def log_artifact(self, artifact: Artifact) -> None:
+        """Store a new version, unless one with the same files is there."""
+        from trackio import Artifact as Bundle
+
+        about = {"step": artifact.step, "name": artifact.name, **artifact.metadata}
+        bundle = Bundle(place.component(artifact.name), type=artifact.kind, metadata=about)
+        for file in artifact.files:
+            bundle.add_file(self._run.path(file), name=file.name)
+        aliases = [place.component(alias) for alias in artifact.aliases]
+        self._store.run_of_client().log_artifact(bundle, aliases=aliases)
+
+    def flush(self) -> bool:
+        """Return True: every call above returns after the database has committed."""
+        return True
+
+    def finish(self, status: EndStatus) -> None:
+        """Write the outcome into the config."""
+        self._store_status(status)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of the client; with artifacts, this may take half a minute."""
+        self._open.close()
+
+    def classify(self, error: Exception) -> TrackerError:
+        """Tell a missing token from a server that is down and from a busy database."""
+        return place.name_error(error)
+
+    # -- how -------------------------------------------------------------------------------
+
+    def _connect(self, known: Mapping[str, str]) -> None:
+        settings = self._settings
+        if space := settings.space_id:
+            self._store.use_space(
+                known.get("space_id", space), settings.bucket_id, settings.private
+            )
+        elif address := settings.server_url or known.get("server_base_url"):
+            self._store.use_server(address, settings.write_token)
+
+    def _add_params(self, values: Tree) -> None:
+        for key, value in values.items():
+            if key.startswith("_") or key == OURS:
+                self._add_ours("params", {key: value})
+            else:
+                _merge(self._config, {key: value})
+
+    def _add_ours(self, key: str, values: Mapping[str, Any]) -> None:
+        spelled = {k: spell(v) if isinstance(v, float) else v for k, v in values.items()}
+        _merge(self._config, {OURS: {key: spelled}})
+
+    def _store_status(self, status: Status) -> None:
+        self._config[OURS]["status"] = status
+        self._store_config()
+
+    def _store_config(self) -> None:
+        """Replace the config: it travels with a row, which is stored once and is empty."""
+        self._store.add([self._row(self._run.header, {}) | {"config": self._config}])
+
+    def _store_value(self, record: Text | Histogram | Table | Media, value: Tree) -> None:
+        self._store.add([self._row(record, {record.key: value})])
+
+    def _store_media(self, record: Media, kind: str) -> None:
+        name = f"{type(record).__name__.lower()}-{Path(record.file.path).name}"
+        path = self._store.add_file(self._run.path(record.file), name, record.step)
+        self._store_value(record, {"_type": kind, "file_path": path, "caption": record.caption})
+
+    def _row(self, record: AnyRecord, values: Mapping[str, Any]) -> dict[str, Any]:
+        moment = datetime.fromtimestamp(record.time, timezone.utc)
+        identity = self._run.run_id.encode() + Codec.encode(record)
+        return {
+            "metrics": {place.key(key): value for key, value in values.items()},
+            "step": getattr(record, "step", 0),
+            "timestamp": moment.isoformat(timespec="microseconds"),
+            "log_id": hashlib.sha256(identity).hexdigest()[:32],
+        }
+
+
+def _merge(tree: Tree, later: Mapping[str, Any]) -> None:
+    for key, value in later.items():
+        if isinstance(value, Mapping):
+            inner = tree.get(key)
+            tree[key] = inner = inner if isinstance(inner, dict) else {}
+            _merge(inner, value)
+        else:
+            tree[key] = value
