@@ -198,7 +198,7 @@ class Session:
         previous: the turn that it follows.
     """
 
-    def __init__(self, tmp_path, previous=None, **header):
+    def __init__(self, tmp_path, previous=None, logging_dir=None, **header):
         host = Host(hostname="h", pid=1, platform="p", python="3")
         self.tmp_path = tmp_path
         self.time = 1000.5 if previous is None else previous.time
@@ -208,7 +208,7 @@ class Session:
             folder=tmp_path / "mt",
             attachment=previous and previous.attachment,
         )
-        self.tracker = TensorBoardTracker(TensorBoardSettings())
+        self.tracker = TensorBoardTracker(TensorBoardSettings(logging_dir=logging_dir))
         self.attachment = self.tracker.start(self.run)
         self.folder = Path(self.attachment.id)
 
@@ -351,20 +351,20 @@ def test_what_was_flushed_survives_the_death_of_the_courier(tmp_path):
     child = os.fork()
     if not child:
         session = Session(tmp_path)
-        session.log("loss", range(500))
+        session.log("loss", range(50))
         session.tracker.flush()
-        session.log("loss", range(500, 600))
+        session.log("loss", [50])
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
     [folder] = (tmp_path / "runs").iterdir()
-    assert steps_of(folder, "loss")[:500] == list(range(500))
+    assert steps_of(folder, "loss")[:50] == list(range(50))
     torn = next(folder.glob("*tfevents.1*"))
     torn.write_bytes(torn.read_bytes()[:-3])
     second = Session(tmp_path)  # it died before its attachment was kept
-    second.log("loss", range(500, 700))
+    second.log("loss", range(49, 70))
     second.finish()
     assert second.folder == folder
-    assert set(steps_of(folder, "loss")) == set(range(700))
+    assert steps_of(folder, "loss") == list(range(70))
 
 
 @contextmanager
@@ -411,6 +411,18 @@ def test_default_folder_has_the_name_of_the_run(tmp_path):
     assert shown == ["a run", "a run/r1", ".._x2f_.._x2f_up", "x_x2f_y", "_x2e__x2e_"]
     assert len(set(folders)) == len(names)
     assert sessions[0].attachment.url == f"tensorboard --logdir {tmp_path / 'runs'}"
+
+
+def test_run_stays_in_its_folder_when_the_variable_changes(tmp_path):
+    first = Session(tmp_path, logging_dir=tmp_path / "here")
+    first.log("loss", [1])
+    first.finish()
+    second = Session(tmp_path, first, logging_dir=tmp_path / "there")
+    second.log("loss", [2])
+    second.finish()
+    assert second.attachment == first.attachment
+    assert steps_of(tmp_path / "here", "loss") == [1, 2]
+    assert not (tmp_path / "there").exists()
 
 
 def test_folder_of_another_writer_is_left_alone(tmp_path):

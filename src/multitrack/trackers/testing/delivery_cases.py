@@ -24,7 +24,7 @@ from multitrack.trackers.testing.deliver import (
     environment,
     rewind,
 )
-from multitrack.trackers.testing.suite import Suite
+from multitrack.trackers.testing.suite import Suite, short
 
 
 class DeliveryCases(Suite):
@@ -64,8 +64,8 @@ class DeliveryCases(Suite):
         for kind, items in first.stored.media.items():
             expected = {key: found * (1 + is_twice) for key, found in items.items()}
             assert second.stored.media[kind] == expected, (
-                f"{kind}s after the repeat: {second.stored.media[kind]!r:.300}, expected "
-                f"{expected!r:.300}, as repeat = {self.tracker_type.repeat} says"
+                f"{kind}s after the repeat: {short(list(second.stored.media[kind].values()))}, "
+                f"expected {short(list(expected.values()))}, as {self.tracker_type.repeat} says"
             )
         assert second.stored.params == first.stored.params, "the repeat changed the params"
         self._check_same_run(first, second)

@@ -7,7 +7,7 @@ import pytest
 from multitrack.trackers.testing import samples, scenario
 from multitrack.trackers.testing.deliver import Delivered
 from multitrack.trackers.testing.stored import Item
-from multitrack.trackers.testing.suite import Suite, compare, is_same
+from multitrack.trackers.testing.suite import Suite, compare, is_same, short
 
 IMAGES = {
     "image/png": [Item(1, samples.png("red")), Item(2, samples.png("green"))],
@@ -85,7 +85,7 @@ class MediaCases(Suite):
             items = [item._replace(step=None) for item in items]
         expected = self.stored_items(kind, items)
         assert is_same(stored, expected), (
-            f"{kind} {key!r}: stored {stored!r:.300}, expected {expected!r:.300}; see "
+            f"{kind} {key!r}: stored {short(stored)}, expected {short(expected)}; see "
             f"log_{kind}(), or declare stored_items()"
         )
 
@@ -94,4 +94,4 @@ class MediaCases(Suite):
         if "log_artifact" in self.gaps or name in self.refused_keys:
             assert not stored, f"artifact {name!r} is stored: take it out of the declared gaps"
             return
-        compare(stored, files, f"file of artifact {name!r}:", "log_artifact")
+        compare(stored, files, f"files of artifact {name!r}", "log_artifact")

@@ -86,7 +86,7 @@ NAMES = [
 
 TEXTS = {"text/plain": "a piece of text", "text/unicode": "naïve ✓ 精度 <b>&amp;</b>\n\n| x |"}
 HISTOGRAM = ([1.0, 0.0, 2.0, 3.0], [-1.0, 0.0, 0.5, 2.0, 8.0])
-TABLE = (["name", "score"], [["a|b", 0.5], ["line\nbreak", 1], ["✓", None], ["", True]])
+TABLE = (["name", "score"], [["a | b", 0.5], ["line\nbreak", 1], ["✓", None], ["", True]])
 BOTH = "both"
 """A name that is used for a metric, a text, a picture and a figure at once."""
 

@@ -18,6 +18,9 @@ from multitrack.trackers.testing import scenario
 from multitrack.trackers.testing.backend import Backend
 from multitrack.trackers.testing.deliver import Delivered, deliver, environment
 
+FEW, MANY = 12, 200
+"""Bytes of a file and characters of a text that a message shows."""
+
 
 class Suite(Backend):
     """A backend under test."""
@@ -81,19 +84,20 @@ def compare(stored: Mapping[str, Any], expected: Mapping[str, Any], what: str, h
     Args:
         stored: what the backend holds.
         expected: what it should.
-        what: what the names name, for messages.
+        what: what the names name, in the plural.
         how: the adapter's method that stores it.
     """
     missing = sorted(expected.keys() - stored.keys())
-    assert not missing, f"{len(missing)} {what}s are missing, first {missing[:5]}; see {how}()"
+    assert not missing, f"{len(missing)} {what} are missing, first {missing[:5]}; see {how}()"
     surprising = sorted(stored.keys() - expected.keys())
     assert not surprising, (
-        f"{what}s that nobody logged: {surprising[:5]}; see {how}(), and whether read() gives "
-        "the names that the user logged and leaves out what the adapter adds"
+        f"{what} that nobody logged: {surprising[:5]}; see {how}(), and whether read() gives the "
+        "names that the user logged and leaves out what the adapter adds"
     )
     for name, value in expected.items():
         assert is_same(stored[name], value), (
-            f"{what} {name!r} is {_short(stored[name])}, expected {_short(value)}; see {how}()"
+            f"among the {what}, {name!r} is {short(stored[name])}, expected {short(value)}; see "
+            f"{how}()"
         )
 
 
@@ -108,6 +112,13 @@ def is_same(got: Any, wanted: Any) -> bool:
     return bool(got == wanted)
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """Return a value for a message: long texts and contents of files only by their beginning."""
+    if isinstance(value, bytes) and len(value) > FEW:
+        return f"<{len(value)} bytes: {value[:FEW]!r}…>"
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return f"({', '.join(map(short, value))})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(short, value))}]"
     text = repr(value)
-    return text if len(text) <= 200 else f"{text[:200]}… ({len(text)} characters)"  # noqa: PLR2004
+    return text if len(text) <= MANY else f"{text[:MANY]}… ({len(text)} characters)"

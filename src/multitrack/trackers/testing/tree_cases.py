@@ -60,22 +60,22 @@ class TreeCases(Suite):
         """Params: nested, long, unicode, None, lists; later values win."""
         trees = [scenario.CONFIG, scenario.PARAMS, scenario.LATER_PARAMS]
         expected = self.stored_params([_flat(tree) for tree in trees])
-        self._check_tree(full.stored.params, expected, "param", "log_params")
+        self._check_tree(full.stored.params, expected, "params", "log_params")
 
     def test_tags(self, full: Delivered) -> None:
         """Tags, bare and with a value; later values win."""
         expected = self.stored_tags(scenario.TAGS | scenario.LATER_TAGS)
-        self._check_tree(full.stored.tags, expected, "tag", "set_tags")
+        self._check_tree(full.stored.tags, expected, "tags", "set_tags")
 
     def test_summary(self, full: Delivered) -> None:
         """Single values, numbers and text; later values win."""
         logged = scenario.SUMMARY | scenario.LATER_SUMMARY
         expected = {name: self.stored_summary(value) for name, value in logged.items()}
-        self._check_tree(full.stored.summary, expected, "summary value", "log_summary")
+        self._check_tree(full.stored.summary, expected, "summary values", "log_summary")
 
     def _check_tree(self, stored: Tree, expected: dict[str, Any], what: str, method: str) -> None:
         if method in self.gaps:
-            assert not stored, f"{what}s are stored: take {method} out of `gaps`"
+            assert not stored, f"{what} are stored: take {method} out of `gaps`"
             return
         kept = {name: value for name, value in expected.items() if name not in self.refused_keys}
         compare(stored, kept, what, method)
