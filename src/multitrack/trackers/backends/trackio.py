@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from multitrack.trackers.backends import _trackio as place
-from multitrack.trackers.folder import RunFolder
-from multitrack.trackers.history import read_history
+from multitrack.trackers.backends._config import RunConfig
 from multitrack.trackers.protocol import (
     Attachment,
     Refused,
@@ -34,19 +33,14 @@ from multitrack.trackers.records import (
     Media,
     Metrics,
     Params,
-    Status,
     Summary,
     Table,
     Tags,
     Text,
     Tree,
     Video,
-    spell,
 )
 from multitrack.trackers.settings import Env, Settings
-
-OURS = "multitrack"
-"""Key of the run's config under which lies what trackio has no place for."""
 
 
 class TrackioSettings(Settings, frozen=True):
@@ -119,34 +113,22 @@ class TrackioTracker(Tracker):
         self._open.callback(self._store.close)
         self._connect(known)
         started = datetime.fromtimestamp(run.header.time, timezone.utc)
-        self._config: Tree = {
-            "_Created": started.isoformat(),
-            "_Group": self._settings.group,
-            OURS: {
-                "run_id": run.run_id,
-                "notes": run.header.notes,
-                "host": run.header.host.hostname,
-            },
-        }
-        if run.attachment:  # what was stored before belongs to the config that replaces it
-            history = read_history(RunFolder(run.folder))
-            self._add_params(history.params)
-            self._add_ours("tags", history.tags)
-            self._add_ours("summary", history.summary)
-        self._store_status("running")
+        self._config = RunConfig(run, is_reserved=lambda name: name.startswith("_"))
+        self._config.tree |= {"_Created": started.isoformat(), "_Group": self._settings.group}
+        self._store_config()
         state = {"project": project, **self._store.state}
         return Attachment(id=run.run_id, url=self._store.url, state=state)
 
     @stored_as("config of the run")
     def log_params(self, params: Params) -> None:
         """Merge the tree into the config; names that trackio reserves go under `multitrack`."""
-        self._add_params(params.values)
+        self._config.add_params(params.values)
         self._store_config()
 
     @stored_as("config, under `multitrack/tags`")
     def set_tags(self, tags: Tags) -> None:
         """Merge the tags into the config."""
-        self._add_ours("tags", tags.values)
+        self._config.add("tags", tags.values)
         self._store_config()
 
     @stored_as("metrics; epoch as metric `epoch`")
@@ -161,7 +143,7 @@ class TrackioTracker(Tracker):
     @stored_as("config, under `multitrack/summary`")
     def log_summary(self, summary: Summary) -> None:
         """Merge the values into the config."""
-        self._add_ours("summary", summary.values)
+        self._config.add("summary", summary.values)
         self._store_config()
 
     @stored_as("Markdown")
@@ -238,7 +220,8 @@ class TrackioTracker(Tracker):
 
     def finish(self, status: EndStatus) -> None:
         """Write the outcome into the config."""
-        self._store_status(status)
+        self._config.end(status)
+        self._store_config()
         self.abandon()
 
     def abandon(self) -> None:
@@ -260,24 +243,9 @@ class TrackioTracker(Tracker):
         elif address := settings.server_url or known.get("server_base_url"):
             self._store.use_server(address, settings.write_token)
 
-    def _add_params(self, values: Tree) -> None:
-        for key, value in values.items():
-            if key.startswith("_") or key == OURS:
-                self._add_ours("params", {key: value})
-            else:
-                _merge(self._config, {key: value})
-
-    def _add_ours(self, key: str, values: Mapping[str, Any]) -> None:
-        spelled = {k: spell(v) if isinstance(v, float) else v for k, v in values.items()}
-        _merge(self._config, {OURS: {key: spelled}})
-
-    def _store_status(self, status: Status) -> None:
-        self._config[OURS]["status"] = status
-        self._store_config()
-
     def _store_config(self) -> None:
         """Replace the config: it travels with a row, which is stored once and is empty."""
-        self._store.add([self._row(self._run.header, {}) | {"config": self._config}])
+        self._store.add([self._row(self._run.header, {}) | {"config": self._config.tree}])
 
     def _store_value(self, record: Text | Histogram | Table | Media, value: Tree) -> None:
         self._store.add([self._row(record, {record.key: value})])
@@ -296,13 +264,3 @@ class TrackioTracker(Tracker):
             "timestamp": moment.isoformat(timespec="microseconds"),
             "log_id": hashlib.sha256(identity).hexdigest()[:32],
         }
-
-
-def _merge(tree: Tree, later: Mapping[str, Any]) -> None:
-    for key, value in later.items():
-        if isinstance(value, Mapping):
-            inner = tree.get(key)
-            tree[key] = inner = inner if isinstance(inner, dict) else {}
-            _merge(inner, value)
-        else:
-            tree[key] = value
