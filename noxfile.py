@@ -51,6 +51,7 @@ def _prepare_environment() -> None:
         os.environ.setdefault("UV_FIND_LINKS", ",".join(links))
     os.environ["UV_CONSTRAINT"] = " ".join(["constraints.txt", *_pip_setting("constraint")])
     os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["NO_MKDOCS_2_WARNING"] = "1"
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
@@ -114,7 +115,7 @@ def docs(session: nox.Session) -> None:
     """Build the site, hold its tables against the code, and run the examples of its pages."""
     session.install(*_package(*_extras_of_pages()), *_group("docs"))
     session.run("python", "docs/generate.py", "--check")
-    session.run("mkdocs", "build", "--strict", "--quiet")
+    session.run("mkdocs", "build", "--strict")
     session.run("pytest", "tests/docs", *session.posargs)
 
 

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 RUN = ("python", "console")
-SHOWN = ("shell", "text", "toml", "json", "yaml", "mermaid", "sql")
+SHOWN = ("shell", "text", "toml", "json", "yaml", "sql")
 ELLIPSIS = "…"
 
 _FENCE = re.compile(
