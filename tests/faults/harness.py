@@ -22,8 +22,8 @@ INSTALLED = [name for name in CHECKED if registry.is_installed(name)]
 def reader_of(backend):
     """Return the conformance class of a backend, which reads back what its client stored."""
     module = importlib.import_module(f"test_{backend}")  # the reader of the backend's own tests
-    for value in vars(module).values():
-        if isinstance(value, type) and getattr(value, "tracker", None) == backend:
+    for name, value in vars(module).items():
+        if name.startswith("Test") and getattr(value, "tracker", None) == backend:
             return value()
     raise AssertionError(f"test_{backend}.py has no conformance class")
 
@@ -31,12 +31,12 @@ def reader_of(backend):
 class Training:
     """A training script in a process of its own."""
 
-    def __init__(self, tmp_path, environ):
+    def __init__(self, tmp_path):
         self.dir = tmp_path / "runs"
         self.cwd = tmp_path / "cwd"
         self.cwd.mkdir(exist_ok=True)
         self.returned_file = tmp_path / "returned"
-        self.environ = {**os.environ, **environ, "PYTHONDONTWRITEBYTECODE": ""}
+        self.environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
         self.process = None
 
     def start(self, backends, steps=100_000, pause=0.001, **options):
