@@ -130,6 +130,8 @@ class Trainer:
         self.accelerator = build_accelerator(self.args)
         if self.args.gradient_checkpointing:
             enable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs)
+        if hasattr(getattr(self.model, "config", None), "use_cache"):
+            self.model.config.use_cache = self.args.use_cache
         if not store.is_sharded(self.accelerator):
             self.model.to(self.args.device)
         self.work = WorkCounter(
@@ -222,6 +224,8 @@ class Trainer:
     def _train(self, checkpoint: Path | None, sigterm: Sigterm) -> TrainOutput:
         with MemoryMeter("train", enabled=not self.args.skip_memory_metrics) as memory:
             self.accelerator.free_memory()
+            # Accelerators of a process share this: another training may have left it off.
+            self.accelerator.sync_gradients = True
             loader = self.get_train_dataloader()
             plan = make_plan(self.args, loader)
             self._begin_state(plan, checkpoint)

@@ -54,9 +54,12 @@ def convert(value: Any, hint: Any, *, from_text: bool) -> Any:
         return value
     if choice := _choice(options):
         return choice(value)
+    kinds = {_origin(option) for option in options}
     plain = _plain(value)
+    if isinstance(plain, float) and plain.is_integer() and int in kinds:
+        plain = int(plain)
     if from_text:
-        plain = _from_text(plain, {_origin(option) for option in options})
+        plain = _from_text(plain, kinds)
     return msgspec.convert(plain, hint, strict=not from_text)
 
 

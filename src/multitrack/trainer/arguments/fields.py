@@ -74,6 +74,9 @@ class Fields:
     gradient_checkpointing_kwargs: Annotated[
         dict[str, Any] | None, "Given to the model's gradient_checkpointing_enable."
     ] = None
+    use_cache: Annotated[
+        bool, "Let a language model keep its cache, which training does not need."
+    ] = False
     use_cpu: Annotated[bool, "Train on the CPU even where there is a GPU."] = False
 
     # Logging

@@ -49,13 +49,15 @@ def read(path: Path) -> dict[str, Any]:
 
 def new_parser() -> ArgumentParser:
     """Return a parser that knows no argument yet but ``--config``."""
-    parser = ArgumentParser(description="Train a model.", allow_abbrev=False)
+    parser = ArgumentParser(
+        usage="%(prog)s [--config FILE] [options]; --help lists them", allow_abbrev=False
+    )
     parser.add_argument("--config", metavar="FILE", help="JSON or YAML file of arguments")
     return parser
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """Add ``--name`` for every argument, with dashes or underscores; booleans get ``--no-name``."""
+    """Add ``--name`` for every argument, with dashes or underscores; also ``--no-name``."""
     types, texts = hints(), helps()
     group = parser.add_argument_group("training")
     for name, hint in types.items():
@@ -69,17 +71,21 @@ def given(namespace: Namespace) -> dict[str, Any]:
 
 
 def _add_option(group: Any, name: str, hint: Any, text: str) -> None:
-    options: dict[str, Any] = {"dest": name, "default": SUPPRESS, "help": f"{text}"}
+    """Add an option; other spellings of it, and its negation, are not shown in the help."""
+    options: dict[str, Any] = {"dest": name, "default": SUPPRESS, "metavar": "VALUE"}
     kinds = allowed(hint)
+    dashed = name.replace("_", "-")
+    if kinds.startswith("one of"):
+        options["metavar"] = kinds.removeprefix("one of ").replace(", ", "|")
     if "true or false" in kinds:
-        group.add_argument(*_spellings(f"no_{name}"), action="store_false", **options)
-        options |= {"nargs": "?", "const": True, "metavar": "true|false"}
+        options |= {"nargs": "?", "const": True}
+        options["metavar"] = "VALUE" if "text" in kinds else "true|false"
+        for spelling in dict.fromkeys([f"--no-{dashed}", f"--no_{name}"]):
+            group.add_argument(
+                spelling, dest=name, default=SUPPRESS, action="store_false", help=SUPPRESS
+            )
     elif "a list of names" in kinds:
         options |= {"nargs": "+", "metavar": "NAME"}
-    else:
-        options |= {"metavar": name.upper()}
-    group.add_argument(*_spellings(name), **options)
-
-
-def _spellings(name: str) -> list[str]:
-    return list(dict.fromkeys([f"--{name.replace('_', '-')}", f"--{name}"]))
+    group.add_argument(f"--{dashed}", help=text, **options)
+    if dashed != name:
+        group.add_argument(f"--{name}", help=SUPPRESS, **options)

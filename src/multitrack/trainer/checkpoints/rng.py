@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+READABLE: list[Any] = [np.empty(0).__reduce__()[0], np.ndarray, np.dtype, type(np.dtype(np.uint32))]
+"""What numpy's state in a checkpoint of transformers is made of: data, and how it is shaped."""
+
 
 def collect() -> dict[str, Any]:
     """Return the states of all generators as tuples, numbers and tensors."""

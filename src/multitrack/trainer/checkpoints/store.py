@@ -94,7 +94,8 @@ def restore_generators(folder: Path, rank: int, world_size: int) -> None:
     """Set this process's random generators as they were when the checkpoint was saved."""
     path = _own_file(folder, "rng_state", ".pth", rank, world_size)
     if path.is_file():
-        rng.restore(read(path))
+        with torch.serialization.safe_globals(rng.READABLE):
+            rng.restore(read(path))
     else:
         logger.warning(
             "%s has no random state for process %d of %d: what follows is not what an "

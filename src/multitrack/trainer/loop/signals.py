@@ -11,11 +11,12 @@ from accelerate import Accelerator
 from torch import distributed
 
 
-class TrainingInterrupted(SystemExit):
+class TrainingInterrupted(SystemExit, KeyboardInterrupt):
     """Training was asked to stop by SIGTERM; a checkpoint has been saved.
 
-    It leaves `Trainer.train` after `on_exception`. If nothing catches it, the program ends
-    quietly with status 143, as a program does that SIGTERM ends.
+    It leaves `Trainer.train` after `on_exception`, as an interruption (`KeyboardInterrupt`). If
+    nothing catches it, the program ends quietly (`SystemExit`), with status 143, as a program
+    does that SIGTERM ends.
     """
 
     def __init__(self, step: int) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import torch
 from accelerate import Accelerator
@@ -14,11 +14,15 @@ from multitrack.trainer.callbacks.state import TrainerState
 logger = logging.getLogger(__name__)
 
 
+Inputs: TypeAlias = Mapping[str, Any]
+
+
 class WorkCounter:
     """Counts what this process trains on, until `settle` adds that of all to the state.
 
     Args:
-        model: counts its operations if it has ``floating_point_ops(inputs)``.
+        model: its operations are counted if it has ``floating_point_ops(inputs)`` or, as six for
+            each token and parameter, if it has ``num_parameters``.
         tokens: which tokens to count: ``"no"``, ``"all"`` or ``"non_padding"``.
         main_input: the model's input that holds the tokens.
         pad_token: what padding looks like, if the batches have no attention mask.
@@ -37,7 +41,7 @@ class WorkCounter:
         self.tokens = tokens
         self.main_input = main_input
         self.pad_token = pad_token
-        self._operations_of = getattr(model, "floating_point_ops", None)
+        self._operations_of = _operation_counter(model, main_input)
         self._operations = 0.0
         self._tokens = torch.zeros((), dtype=torch.int64, device=device)
         self._warned = False
@@ -75,3 +79,18 @@ class WorkCounter:
         if not self._warned:
             logger.warning("include_num_input_tokens_seen: %s.", problem)
         self._warned = True
+
+
+def _operation_counter(model: Any, main_input: str) -> Callable[[Inputs], float] | None:
+    """Return what counts the operations of a batch, forward and backward; None if nothing does."""
+    if callable(getattr(model, "floating_point_ops", None)):
+        own: Callable[[Inputs], float] = model.floating_point_ops
+        return own
+    if not callable(getattr(model, "num_parameters", None)):
+        return None
+    per_token = 6 * model.num_parameters(exclude_embeddings=True)
+
+    def count(inputs: Inputs) -> float:
+        return float(per_token * inputs[main_input].numel()) if main_input in inputs else 0.0
+
+    return count
