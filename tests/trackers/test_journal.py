@@ -134,6 +134,21 @@ def test_lone_surrogate_in_a_name_and_deep_in_a_tree(path):
     assert params.values == {"x": [{"\\udcff": ["\\udcff", None, True]}]}
 
 
+class Word(str):
+    __slots__ = ()
+
+
+@pytest.mark.parametrize("end", ["", "\udcff"])
+def test_what_derives_from_a_type_of_json_is_written_as_that_type(path, end):
+    where = path()
+    with closing(JournalWriter(where)) as writer:
+        writer.append(Text(time=1.0, step=0, key=Word("k"), text=Word("x" + end)))
+        writer.append(Params(time=0.0, values={Word("a"): [Word("b"), end]}))
+    found, params = (entry.record for entry in read(where))
+    assert (found.key, found.text[0]) == ("k", "x")
+    assert params.values["a"][0] == "b"
+
+
 def test_is_readable_by_its_owner_alone(path):
     where = path()
     write(where, ["x"])

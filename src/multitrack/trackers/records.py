@@ -267,7 +267,15 @@ AnyRecord: TypeAlias = (
 )
 
 
-_ENCODER = msgspec.json.Encoder()
+def _simplify(value: object) -> object:
+    """Return what derives from a type that JSON has, such as numpy's ``str_``, as that type."""
+    for kind in (str, int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_simplify)
 _DECODER = msgspec.json.Decoder(AnyRecord)
 
 
@@ -287,7 +295,10 @@ class Codec:
     @staticmethod
     def encode_escaped(record: AnyRecord) -> bytes:
         """Return the record's line with lone surrogates, as in odd file names, as escapes."""
-        return _ENCODER.encode(_without_surrogates(msgspec.to_builtins(record))) + b"\n"
+        return (
+            _ENCODER.encode(_without_surrogates(msgspec.to_builtins(record, enc_hook=_simplify)))
+            + b"\n"
+        )
 
     @staticmethod
     def decode(line: bytes | memoryview) -> AnyRecord:

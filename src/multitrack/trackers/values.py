@@ -11,7 +11,7 @@ from multitrack.trackers.records import Number, Scalar, Tree, spell
 
 INT64 = range(-(2**63), 2**63)
 MAX_DEPTH = 64
-"""Levels of nesting that a config may have; what lies deeper is stored as text."""
+"""Levels of nesting that a config may have; what lies deeper, or in itself, is stored as text."""
 
 
 def as_number(value: Any) -> Number:
@@ -26,15 +26,15 @@ def as_number(value: Any) -> Number:
     if isinstance(value, bool):
         return value
     if isinstance(value, int):
-        return int(value) if value in INT64 else float(value)
+        number = int(value)  # a range looks for what only derives from int one by one
+        return number if number in INT64 else float(number)
     if isinstance(value, float):
         return float(value)
-    if _element_count(value) == 1 and hasattr(value, "item"):
-        inner = value.item()
-        if isinstance(inner, bool | int | float):
-            return as_number(inner)
-    elif hasattr(value, "__float__") and not isinstance(value, str) and not _has_shape(value):
-        return float(value)
+    one = value.item() if _element_count(value) == 1 and hasattr(value, "item") else value
+    if one is not value and isinstance(one, bool | int | float):
+        return as_number(one)
+    if hasattr(one, "__float__") and not isinstance(one, str) and _element_count(one) in {None, 1}:
+        return float(one)
     raise TypeError(f"{_kind(value)} is not one number; {_advice(value)}")
 
 
@@ -70,7 +70,7 @@ def _take(
         else:
             try:
                 taken[name] = spell(as_number(value))
-            except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+            except Exception as error:  # whatever a user's class raises: the others are logged
                 refused[name] = str(error)
 
 
@@ -98,7 +98,7 @@ def as_tree(config: Any) -> Tree:
     Raises:
         TypeError: it is none of the things that have named values.
     """
-    tree = _plain(config, 0)
+    tree = _plain(config, ())
     if not isinstance(tree, dict):
         raise TypeError(
             f"config must have named values: a dict, a dataclass, a namespace or an object "
@@ -122,23 +122,29 @@ def as_tags(tags: Any) -> dict[str, str]:
     raise TypeError(f"tags must be a name, a list of names, or a mapping, not {_kind(tags)}")
 
 
-def _plain(value: Any, depth: int) -> Any:
+def _plain(value: Any, above: tuple[int, ...]) -> Any:
+    """Return a value as JSON can hold it; ``above`` are the ids of what it lies in."""
     if isinstance(value, enum.Enum):
         value = value.value
     if value is None or isinstance(value, str | bool):
         return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return spell(as_number(value)) if isinstance(value, float) or value in INT64 else str(value)
-    return _plain_container(value, depth + 1) if depth < MAX_DEPTH else str(value)
+    if isinstance(value, int):
+        number = int(value)
+        return number if number in INT64 else str(number)
+    if isinstance(value, float):
+        return spell(float(value))
+    if id(value) in above or len(above) >= MAX_DEPTH:
+        return str(value)
+    return _plain_container(value, (*above, id(value)))
 
 
-def _plain_container(value: Any, depth: int) -> Any:
+def _plain_container(value: Any, above: tuple[int, ...]) -> Any:
     if (mapping := _as_mapping(value)) is not None:
-        return {str(key): _plain(inner, depth) for key, inner in mapping.items()}
+        return {str(key): _plain(inner, above) for key, inner in mapping.items()}
     if isinstance(value, set | frozenset):
         value = sorted(value, key=str)
     if isinstance(value, list | tuple):
-        return [_plain(inner, depth) for inner in value]
+        return [_plain(inner, above) for inner in value]
     try:
         return spell(as_number(value))
     except (TypeError, ValueError, OverflowError, RuntimeError):
