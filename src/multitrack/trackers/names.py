@@ -1,12 +1,16 @@
-"""Names that a backend's character set forbids: escaped so that nothing is merged or lost."""
+"""Names: escaped where a backend's character set forbids them, flattened, merged, as paths."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-_ESCAPE = re.compile(r"_x([0-9a-f]{1,6})_")
+LONGEST_COMPONENT = 200
+"""Bytes of the longest file name that we make; file systems take 255."""
+
+_ESCAPE = re.compile(r"_x(10[0-9a-f]{4}|[0-9a-f]{1,5})_")
 _LOOKS_ESCAPED = re.compile(r"_(?=x[0-9a-f])")
 
 
@@ -48,3 +52,32 @@ def flatten(tree: Mapping[str, Any], separator: str = "/") -> Iterator[tuple[str
                 yield f"{key}{separator}{name}", leaf
         else:
             yield key, value
+
+
+def merge(tree: dict[str, Any], later: Mapping[str, Any]) -> None:
+    """Add a nested dict to another, in place; later values win.
+
+    >>> params = {"optim": {"name": "adamw", "lr": 0.1}}
+    >>> merge(params, {"optim": {"lr": 0.2}})
+    >>> params
+    {'optim': {'name': 'adamw', 'lr': 0.2}}
+    """
+    for key, value in later.items():
+        if isinstance(value, Mapping) and isinstance(tree.get(key), dict):
+            merge(tree[key], value)
+        else:
+            tree[key] = value
+
+
+def component(name: str) -> str:
+    """Return a name as one component of a path; different names stay different.
+
+    >>> component("a/b"), component("..")
+    ('a_x2f_b', '_x2e__x2e_')
+    """
+    is_dots = not name.strip(".")
+    safe = escape(name, lambda c: c.isalnum() or c in " _-+=,@()[]" or (c == "." and not is_dots))
+    if safe and len(safe.encode()) <= LONGEST_COMPONENT:
+        return safe
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return f"{safe[:50]}-{digest}"
