@@ -1,5 +1,6 @@
 """Weights & Biases: the conformance suite offline, and the real client against a loopback wire."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from multitrack.trackers.testing import Item, Point, StoredRun, TrackerConforman
 sys.path.insert(0, str(Path(__file__).parent))
 
 import wandb_files as files
+from wandb_wire import WandbWire
 
 STATUSES = {0: "finished", 1: "failed", 255: "interrupted", 137: "killed"}
 STEP = "train/global_step"
@@ -25,6 +27,11 @@ def offline(tmp_path):
     }
 
 
+def sessions_of(state):
+    store = Path(state.attachment.state["folders"][-1]).parent
+    return files.sessions_of(store, state.attachment.id)
+
+
 def metrics_of(rows):
     metrics = {}
     for row in rows:
@@ -35,23 +42,23 @@ def metrics_of(rows):
     return metrics
 
 
-def media_of(session):
+def media_of(rows, read):
     media = {}
-    for row in session.rows:
+    for row in rows:
         for name, value in row.items():
             if isinstance(value, dict):
-                kind, content = item_of(session, value)
+                kind, content = item_of(value, read)
                 media.setdefault(kind, {}).setdefault(name, []).append(Item(row[STEP], content))
     return media
 
 
-def item_of(session, media):
+def item_of(media, read):
     if media["_type"] == "histogram":
         return "histogram", (media["bins"], media["values"])
+    content = read(media["path"])
     if media["_type"] == "table-file":
-        table = session.table(media)
+        table = json.loads(content)
         return "table", (table["columns"], table["data"])
-    content = session.file(media)
     if media["_type"] == "html-file":
         text = files.text_of(content.decode())
         return ("figure", content) if text is None else ("text", text)
@@ -60,37 +67,64 @@ def item_of(session, media):
     return media["_type"].removesuffix("-file"), content
 
 
-class TestWandb(TrackerConformance):
+def stored(run, rows, config, summary, media, artifacts):
+    """Return what is common to both readers; ``run`` has the names of a run's record."""
+    own = {"multitrack/status", "_wandb"} | {name for row in rows for name in row}
+    return StoredRun(
+        name=run.display_name,
+        project=run.project,
+        notes=run.notes,
+        status=STATUSES[run.exit_code],
+        params=dict(flatten({k: v for k, v in config.items() if k != "multitrack"})),
+        metrics=metrics_of(rows),
+        tags=dict(word.partition("=")[::2] for word in run.tags),
+        summary={k: v for k, v in summary.items() if k not in own},
+        media=media,
+        artifacts={unescape(name): found for name, found in artifacts.items()},
+    )
+
+
+class TestOffline(TrackerConformance):
     tracker = "wandb"
 
     def environ(self, tmp_path):
         return offline(tmp_path)
 
     def read(self, folder, state):
-        store = Path(state.attachment.state["folders"][-1]).parent
-        sessions = files.sessions_of(store, state.attachment.id)
-        last = sessions[-1]
-        rows = [row for session in sessions for row in session.rows]
+        sessions = sessions_of(state)
         config, summary, media, artifacts = {}, {}, {}, {}
         for session in sessions:
             config |= session.config
             summary |= session.summary
-            media |= media_of(session)
-            artifacts |= {unescape(a.name): found for a, found in session.artifacts()}
-        logged = {name for row in rows for name in row}
-        return StoredRun(
-            name=last.run.display_name,
-            project=last.run.project,
-            notes=last.run.notes,
-            status=STATUSES[last.exit_code],
-            params=dict(flatten({k: v for k, v in config.items() if k != "multitrack"})),
-            metrics=metrics_of(rows),
-            tags=dict(word.partition("=")[::2] for word in last.run.tags),
-            summary={
-                k: v
-                for k, v in summary.items()
-                if k not in logged | {"multitrack/status", "_wandb"}
-            },
-            media=media,
-            artifacts=artifacts,
-        )
+            media |= media_of(session.rows, session.read)
+            artifacts |= {a.name: found for a, found in session.artifacts()}
+        rows = [row for session in sessions for row in session.rows]
+        return stored(sessions[-1], rows, config, summary, media, artifacts)
+
+    def count_runs(self, folder, state):
+        store = Path(state.attachment.state["folders"][-1]).parent
+        return len({session.run_id for session in files.sessions_of(store, "")})
+
+
+class TestOnline(TrackerConformance):
+    tracker = "wandb"
+    output = [r"wandb: \[wandb.login\(\)\] .* credentials"]
+
+    def setup_class(cls):
+        cls.wire = WandbWire().__enter__()
+
+    def teardown_class(cls):
+        cls.wire.__exit__()
+
+    def environ(self, tmp_path):
+        return offline(tmp_path) | self.wire.environ()
+
+    def read(self, folder, state):
+        run = self.wire.runs[state.attachment.id]
+        media = media_of(run.rows, run.files.__getitem__)
+        artifacts = {a.name: a.files for a in self.wire.artifacts if a.run_id == run.run_id}
+        return stored(run, run.rows, run.config, run.summary, media, artifacts)
+
+    def stored_params(self, logged):
+        kept = super().stored_params(logged)
+        return {name: value for name, value in kept.items() if value != {}}  # nothing is in it

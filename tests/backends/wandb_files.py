@@ -5,7 +5,6 @@ import json
 import struct
 import time
 import zlib
-from functools import cached_property
 from pathlib import Path
 
 from wandb.proto import wandb_internal_pb2 as pb
@@ -53,43 +52,33 @@ class Session:
         self.folder = folder
         [path] = folder.glob("*.wandb")
         self.records = read_records(path)
+        runs, exits = self.of("run"), self.of("exit")
+        self.exit_code = exits[-1].exit_code if exits else None
+        if runs:
+            self.run_id, self.display_name = runs[-1].run_id, runs[-1].display_name
+            self.project, self.notes, self.tags = runs[-1].project, runs[-1].notes, runs[-1].tags
+        self.rows = [nested(history.item) for history in self.of("history")]
 
     def of(self, kind):
         return [getattr(r, kind) for r in self.records if r.WhichOneof("record_type") == kind]
 
-    @cached_property
-    def run(self):
-        return self.of("run")[-1]
-
-    @cached_property
-    def exit_code(self):
-        found = self.of("exit")
-        return found[-1].exit_code if found else None
-
-    @cached_property
-    def rows(self):
-        return [nested(history.item) for history in self.of("history")]
-
-    @cached_property
+    @property
     def config(self):
-        config = nested(self.of("run")[0].config.update)
-        for change in self.of("config"):
+        config = {}
+        for change in [run.config for run in self.of("run")] + self.of("config"):
             config |= nested(change.update)
-        del config["_wandb"]
-        return config
+        return {name: value for name, value in config.items() if name != "_wandb"}
 
-    @cached_property
+    @property
     def summary(self):
         summary = {}
         for change in self.of("summary"):
             summary |= nested(change.update)
         return summary
 
-    def file(self, media):
-        return (self.folder / "files" / media["path"]).read_bytes()
-
-    def table(self, media):
-        return json.loads(self.file(media))
+    def read(self, path):
+        """Return the content of a file of the run."""
+        return (self.folder / "files" / path).read_bytes()
 
     def artifacts(self):
         """Return the logged artifacts and their files' contents, in order."""

@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -24,12 +25,13 @@ KEY = "0123456789" * 4
 class WireRun:
     """What was sent for one run: rows by their place in the history, files by name."""
 
+    run_id: str
     project: str
     upserts: list[dict[str, Any]] = field(default_factory=list)
     history: dict[int, dict[str, Any]] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
-    exit_codes: list[int] = field(default_factory=list)
+    exit_code: int | None = None
 
     def last(self, name: str) -> Any:
         """Return a property of the run as the last call that named it set it."""
@@ -37,10 +39,32 @@ class WireRun:
         return values[-1] if values else None
 
     @property
+    def display_name(self) -> str | None:
+        """The run's name."""
+        return self.last("displayName")
+
+    @property
+    def notes(self) -> str | None:
+        """The run's notes."""
+        return self.last("notes")
+
+    @property
+    def tags(self) -> list[str]:
+        """The run's tags."""
+        return self.last("tags") or []
+
+    @property
     def config(self) -> dict[str, Any]:
         """The config, without the client's own bookkeeping."""
         stored = json.loads(self.last("config") or "{}")
         return {key: entry["value"] for key, entry in stored.items() if key != "_wandb"}
+
+    @property
+    def state(self) -> str:
+        """The outcome, as W&B words it."""
+        if self.exit_code is None:
+            return "running"
+        return "failed" if self.exit_code else "finished"
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -56,6 +80,16 @@ class WireArtifact:
     manifest: dict[str, Any] = field(default_factory=dict)
     uploads: dict[str, bytes] = field(default_factory=dict)
     committed: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.sent["artifactCollectionName"]
+
+    @property
+    def run_id(self) -> str:
+        """The run that made it."""
+        return self.sent["runName"]
 
     @property
     def files(self) -> dict[str, bytes]:
@@ -138,14 +172,52 @@ class WandbWire:
     def _on_UpsertBucket(self, sent: dict[str, Any]) -> Any:
         run_id = sent.get("name") or self._by_number(sent["id"])
         is_new = run_id not in self.runs
-        run = self.runs.setdefault(run_id, WireRun(sent.get("project") or "uncategorized"))
+        run = self.runs.setdefault(run_id, WireRun(run_id, sent.get("project") or "uncategorized"))
         run.upserts.append(sent)
+        run.exit_code = None
         bucket = self._bucket(run_id) | {"project": self._project(run.project)}
         return {"upsertBucket": {"inserted": is_new, "bucket": bucket}}
 
     def _on_RunResumeStatus(self, asked: dict[str, Any]) -> Any:
         bucket = self._bucket(asked["name"]) if asked["name"] in self.runs else None
         return {"model": self._project(asked.get("project") or "") | {"bucket": bucket}}
+
+    def _on_Run(self, asked: dict[str, Any]) -> Any:
+        run = self.runs[asked["name"]]
+        facts = {"state": run.state, "readOnly": False, "user": {"name": "u", "username": "u"}}
+        times = dict.fromkeys(("createdAt", "heartbeatAt"), "2026-01-01T00:00:00")
+        found = self._bucket(asked["name"]) | facts | times | {"projectId": "1"}
+        return {"project": {"run": found}}
+
+    def _on_ArtifactType(self, _: dict[str, Any]) -> Any:
+        return {"project": {"artifact": None}}
+
+    def _on_ArtifactByID(self, asked: dict[str, Any]) -> Any:
+        sent = self.artifacts[int(asked["id"])].sent
+        project = self._project(sent["projectName"]) | {"internalId": "1"}
+        collection = {"__typename": "ArtifactSequence", "name": sent["artifactCollectionName"]}
+        found = {
+            "__typename": "Artifact",
+            "id": asked["id"],
+            "artifactSequence": collection | {"project": project},
+            "versionIndex": 0,
+            "artifactType": {"name": sent["artifactTypeName"]},
+            "description": None,
+            "metadata": sent.get("metadata"),
+            "ttlDurationSeconds": -2,
+            "ttlIsInherited": True,
+            "tags": [],
+            "historyStep": None,
+            "state": "COMMITTED",
+            "size": 0,
+            "digest": sent["digest"],
+            "commitHash": "c",
+            "fileCount": 1,
+            "createdAt": "2026-01-01T00:00:00",
+            "updatedAt": None,
+            "aliases": [],
+        }
+        return {"artifact": found}
 
     def _on_CreateRunFiles(self, asked: dict[str, Any]) -> Any:
         files = [
@@ -201,7 +273,7 @@ class WandbWire:
         return {
             "id": base64.b64encode(run_id.encode()).decode(),
             "name": run_id,
-            "displayName": run.last("displayName") or run_id,
+            "displayName": run.display_name or run_id,
             "description": "",
             "sweepName": None,
             "summaryMetrics": json.dumps(run.summary),
@@ -211,8 +283,8 @@ class WandbWire:
             "historyTail": json.dumps([json.dumps(row) for row in rows[-1:]]),
             "eventsTail": "[]",
             "config": run.last("config") or "{}",
-            "tags": run.last("tags") or [],
-            "notes": run.last("notes"),
+            "tags": run.tags,
+            "notes": run.notes,
             "wandbConfig": '{"t": 1}',
         }
 
@@ -227,7 +299,7 @@ class WandbWire:
             elif name == "wandb-summary.json":
                 run.summary = json.loads(chunk["content"][-1])
         if sent.get("complete"):
-            run.exit_codes.append(sent["exitcode"])
+            run.exit_code = sent["exitcode"]
 
     def _upload(self, path: str, body: bytes) -> None:
         _, kind, owner, *rest = path.split("/", 3)
@@ -245,6 +317,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer(self, method: str, body: bytes) -> Any:
         raise NotImplementedError
+
+    def handle_one_request(self) -> None:
+        with suppress(ConnectionError):  # a client that was killed
+            super().handle_one_request()
 
     def log_message(self, *_: object) -> None:
         pass

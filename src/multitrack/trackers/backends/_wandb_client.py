@@ -9,8 +9,6 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from multitrack.trackers.protocol import (
@@ -78,20 +76,27 @@ def leave_foreign_service() -> None:
         del os.environ["WANDB_SERVICE"]
 
 
-def is_ended(run: Run, timeout: float) -> bool:
-    """Tell whether the server shows the run's outcome within some seconds."""
+def why_not_ended(run: Run, timeout: float) -> str | None:
+    """Return what the server shows instead of an outcome after some seconds, None if it has it.
+
+    The client ends without a word when the server refused the upload.
+    """
     import wandb
 
-    settings = run.settings
-    api = wandb.Api(overrides={"base_url": settings.base_url}, api_key=settings.api_key)
-
-    def ask() -> bool:
-        with suppress(Exception):
+    own = run.settings
+    place = {"base_url": own.base_url, "entity": run.entity, "project": run.project}
+    api = wandb.Api(overrides=place, api_key=own.api_key)
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
             api.flush()
-            return api.run(f"{run.entity}/{run.project}/{run.id}").state in ENDED
-        return False
-
-    return comes_true(ask, timeout, 1.0)
+            state = api.run(f"{run.entity}/{run.project}/{run.id}").state
+            shown = None if state in ENDED else f"the state {state!r}"
+        except Exception as error:  # whatever it is, the outcome was not seen
+            shown = f"{type(error).__name__}: {error}"
+        if not shown or time.monotonic() > deadline:
+            return shown
+        time.sleep(1)
 
 
 def close(run: Run | None) -> None:
@@ -131,14 +136,6 @@ def classify(error: Exception, *, is_open: bool) -> TrackerError:
     if ANSWERS_NO.search(reason) or isinstance(error, UsageError | ValueError | PermissionError):
         return Parked(reason, LOOK)
     return Retry(reason) if isinstance(error, CommError) else classify_by_default(error)
-
-
-def comes_true(ask: Callable[[], bool], timeout: float, interval: float) -> bool:
-    """Ask until the answer is yes, or the seconds are over."""
-    deadline = time.monotonic() + timeout
-    while not (answer := ask()) and time.monotonic() < deadline:
-        time.sleep(interval)
-    return answer
 
 
 def _check_login(settings: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -83,6 +84,16 @@ def is_complete(path: Path) -> bool:
     except FileNotFoundError:
         return False
     return any(r.WhichOneof("record_type") == "exit" for r in _records(tail, start))
+
+
+def becomes_complete(path: Path, timeout: float) -> bool:
+    """Wait until the outcome is on the disk; the client's helper writes it after its answer."""
+    deadline = time.monotonic() + timeout
+    while not is_complete(path):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def _records(data: bytes, start: int) -> Iterator[Any]:

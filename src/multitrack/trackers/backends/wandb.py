@@ -328,10 +328,10 @@ class WandbTracker(Tracker):
             except Exception as error:
                 raise Restart(f"W&B's client could not end: {error}") from error
         file = log.file_in(Path(run.settings.sync_dir))
-        if not client.comes_true(lambda: log.is_complete(file), CLOSE_TIMEOUT, 0.02):
+        if not log.becomes_complete(file, CLOSE_TIMEOUT):
             raise Restart(f"W&B's client did not write the outcome to {file}")
-        if self._is_online and not client.is_ended(run, CONFIRM_TIMEOUT):
-            raise Restart("the server does not show the outcome: the upload has failed")
+        if self._is_online and (shown := client.why_not_ended(run, CONFIRM_TIMEOUT)):
+            raise Restart(f"W&B did not take the run's end; it shows {shown}")
 
     def abandon(self) -> None:
         """Close the session with an outcome that the next session takes back."""
