@@ -24,6 +24,7 @@ PAGES = [Path("README.md"), *sorted(Path("docs").rglob("*.md"))]
 
 nox.needs_version = ">=2025.2"
 nox.options.default_venv_backend = "uv"
+nox.options.download_python = "never"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = [
     "lint",
@@ -50,6 +51,7 @@ def _prepare_environment() -> None:
     if links := _pip_setting("find-links"):
         os.environ.setdefault("UV_FIND_LINKS", ",".join(links))
     os.environ["UV_CONSTRAINT"] = " ".join(["constraints.txt", *_pip_setting("constraint")])
+    os.environ["UV_PYTHON_DOWNLOADS"] = "never"  # only interpreters that are there
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["NO_MKDOCS_2_WARNING"] = "1"
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
