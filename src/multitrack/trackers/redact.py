@@ -36,10 +36,14 @@ _SECRET_VALUE = re.compile(
     | \bgithub_pat_[A-Za-z0-9_]{20,} | \bglpat-[A-Za-z0-9_\-]{16,} | \bxox[abprs]-[A-Za-z0-9\-]{10,}
     | \bAKIA[0-9A-Z]{16}\b | \bAIza[0-9A-Za-z_\-]{30,} | \beyJ[\w\-]{10,}\.[\w\-]{10,}\.[\w\-]{5,}
     | -----BEGIN\ [A-Z\ ]*PRIVATE\ KEY----- | \bwandb_v\d_[A-Za-z0-9_]{20,}
+    | (?<=\bBearer\ )[\w.~+/\-]{16,}
     """,
     re.VERBOSE,
 )
 """Values in the published formats of well-known keys."""
+
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+"""Where camelCase has what snake_case has an underscore for."""
 
 _URL_PASSWORD = re.compile(r"(?P<scheme>[a-z][a-z0-9+.\-]*://)[^/\s:@]*:[^/\s@]+@", re.IGNORECASE)
 
@@ -50,6 +54,7 @@ def looks_secret(name: str) -> bool:
     >>> looks_secret("hub_token"), looks_secret("WANDB_API_KEY"), looks_secret("pad_token")
     (True, True, False)
     """
+    name = _HUMP.sub("_", name)
     return bool(_SECRET_NAME.search(name)) and not _TEXT_TOKEN.search(name)
 
 
@@ -66,18 +71,20 @@ def redact_text(text: str) -> str:
 def redact_tree(value: Any, name: str = "") -> Any:
     """Return a copy of a nested value without its secrets.
 
-    A string or number under a name that looks secret is replaced; empty values and None stay,
-    since they show that nothing was set. Secret-looking text is replaced under any name.
+    Strings and numbers under a name that looks secret are replaced, at any depth; empty values
+    and None stay, since they show that nothing was set, and so does a number of tokens.
+    Secret-looking text is replaced under any name.
     """
+    is_secret = looks_secret(name)
     if isinstance(value, dict):
-        return {key: redact_tree(inner, key) for key, inner in value.items()}
+        return {key: redact_tree(v, name if is_secret else key) for key, v in value.items()}
     if isinstance(value, list):
         return [redact_tree(inner, name) for inner in value]
     if isinstance(value, str):
-        return REDACTED if value and looks_secret(name) else redact_text(value)
-    if isinstance(value, int | float) and not isinstance(value, bool) and looks_secret(name):
-        return REDACTED
-    return value
+        return REDACTED if value and is_secret else redact_text(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    is_count = name.lower().endswith("tokens")
+    return REDACTED if is_number and is_secret and not is_count else value
 
 
 def redact_command(command: Iterable[str]) -> list[str]:
