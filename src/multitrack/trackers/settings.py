@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import types
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -106,21 +107,22 @@ def load(
         settings_type: the adapter's settings class.
         environ: the environment; the process's own if None.
         arguments: values given in code, by field name.
-        saved: values of an earlier process of the same run, by field name.
+        saved: values of an earlier process of the same run, by field name; one that another
+            version of the adapter saved and this one does not know is left out.
 
     Raises:
         SettingsError: a variable or argument does not hold what its field allows, or an
             argument is unknown.
     """
     environ = os.environ if environ is None else environ
-    values: dict[str, Any] = dict(saved or {})
+    known = {field.name for field in msgspec.structs.fields(settings_type)}
+    values = {name: value for name, value in (saved or {}).items() if name in known}
     for variable in variables(settings_type):
         for name in variable.env.names:
             if environ.get(name):
                 values[variable.field] = parse(variable, environ[name], source=name)
                 break
     values.update(arguments or {})
-    known = {field.name for field in msgspec.structs.fields(settings_type)}
     if unknown := sorted(values.keys() - known):
         raise SettingsError(
             f"{settings_type.__name__} has no setting {', '.join(map(repr, unknown))}; "
@@ -140,7 +142,7 @@ def parse(variable: Variable, text: str, *, source: str) -> Any:
     """
     try:
         return _parse(variable.type, text.strip())
-    except (ValueError, msgspec.MsgspecError):
+    except ValueError:
         shown = "a value that is not shown" if variable.is_secret else repr(text)
         raise SettingsError(f"{source} holds {shown}; allowed: {variable.allowed}.") from None
 
@@ -160,9 +162,8 @@ def storable(settings: Settings) -> dict[str, Any]:
 
 def _parse(hint: Any, text: str) -> Any:
     for option in _options(hint):
-        kind = get_origin(option) or option
-        if kind in _PARSERS:
-            return _PARSERS[kind](option, text)
+        with suppress(KeyError, ValueError, msgspec.MsgspecError):
+            return _PARSERS[get_origin(option) or option](option, text)
     raise ValueError(text)
 
 
