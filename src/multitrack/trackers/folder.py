@@ -104,7 +104,7 @@ class CourierFolder:
 
     def create(self) -> None:
         """Make the folder, readable by its owner alone."""
-        self.path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        make_private(self.path)
 
     def read_state(self) -> CourierState:
         """Return the stored state; a fresh one if there is none, or none that can be read."""
@@ -200,6 +200,13 @@ def new_run_id() -> str:
     now = time.time()
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
     return f"{stamp}-{int(now * 1000) % 1000:03d}-{secrets.token_hex(3)}"
+
+
+def make_private(path: Path) -> None:
+    """Make a folder and its missing parents, readable by their owner alone."""
+    if not path.is_dir():
+        make_private(path.parent)
+        path.mkdir(mode=FOLDER_MODE, exist_ok=True)
 
 
 def replace_file(path: Path, content: bytes) -> None:

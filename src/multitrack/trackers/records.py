@@ -49,15 +49,15 @@ class StagedFile(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         path: where it lies, relative to the run's folder, with forward slashes.
         name: its name for the user; for a file of a folder artifact, its path in that folder.
         size: bytes.
-        mtime_ns: modification time when it was staged; a later one shows that a hard-linked
-            original was overwritten in place.
+        mtime_ns: of a hard-linked file, the modification time when it was staged; a later one
+            shows that the original was overwritten in place.
         sha256: hexadecimal digest, where staging computed one.
     """
 
     path: str
     name: str
     size: int
-    mtime_ns: int
+    mtime_ns: int | None = None
     sha256: str | None = None
 
 

@@ -14,10 +14,9 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
-from multitrack.trackers.folder import FILE_MODE, FOLDER_MODE, RunFolder
+from multitrack.trackers.folder import FILE_MODE, RunFolder, make_private, replace_file
 from multitrack.trackers.records import StagedFile
 
 logger = logging.getLogger("multitrack")
@@ -38,12 +37,8 @@ def stage_bytes(run: RunFolder, content: bytes, name: str) -> StagedFile:
     digest = hashlib.sha256(content).hexdigest()
     target = run.files / "media" / f"{digest[:32]}{Path(name).suffix.lower()}"
     if not target.exists():
-        target.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-        temporary = target.with_name(f".{secrets.token_hex(8)}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        temporary.replace(target)
+        make_private(target.parent)
+        replace_file(target, content)
     return _describe(run, target, name, sha256=digest)
 
 
@@ -54,13 +49,19 @@ def stage_path(run: RunFolder, source: Path) -> list[StagedFile]:
 
     Raises:
         FileNotFoundError: there is nothing at the path.
+        ValueError: what is there is neither a file nor a folder.
     """
     source = source.resolve(strict=True)
+    if not (source.is_file() or source.is_dir()):
+        raise ValueError(f"{source.name} is neither a file nor a folder")
+    found = [(source.name, source)] if source.is_file() else _files_of(source)
     target = run.files / "artifacts" / secrets.token_hex(8)
-    target.mkdir(mode=FOLDER_MODE, parents=True)
-    if source.is_file():
-        return [_stage_file(run, source, target, source.name)]
-    return [_stage_file(run, file, target, name) for name, file in _files_of(source)]
+    make_private(target)
+    try:
+        return [_stage_file(run, file, target, _printable(name)) for name, file in found]
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
 
 
 def was_overwritten(run: RunFolder, file: StagedFile) -> bool:
@@ -70,7 +71,7 @@ def was_overwritten(run: RunFolder, file: StagedFile) -> bool:
         FileNotFoundError: the staged file is gone.
     """
     stat = (run.path / file.path).stat()
-    return (stat.st_size, stat.st_mtime_ns) != (file.size, file.mtime_ns)
+    return stat.st_size != file.size or file.mtime_ns not in {None, stat.st_mtime_ns}
 
 
 def safe_name(name: str) -> str:
@@ -88,25 +89,40 @@ def safe_name(name: str) -> str:
     return "/".join(parts)
 
 
-def _files_of(folder: Path) -> Iterator[tuple[str, Path]]:
+def _files_of(folder: Path) -> list[tuple[str, Path]]:
+    """Return the files of a folder with their paths in it; warn of links that lead out."""
+    found, outside = [], []
     for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(n for n in folders if not (Path(parent) / n).is_symlink())
-        for name in sorted(names):
-            path = Path(parent) / name
-            real = path.resolve()
-            if not real.is_file():
-                continue
+        links = [name for name in folders if Path(parent, name).is_symlink()]
+        folders[:] = sorted(set(folders).difference(links))
+        for name in sorted([*names, *links]):
+            path = Path(parent, name)
+            real = Path(os.path.realpath(path))
             if not real.is_relative_to(folder):
-                logger.warning("not taken into the artifact: %s leads out of its folder", path)
-                continue
-            yield path.relative_to(folder).as_posix(), real
+                outside.append(path)
+            elif real.is_file():
+                found.append((path.relative_to(folder).as_posix(), real))
+    if outside:
+        what = f"{outside[0]} leads out of its folder"
+        more = f", and so do {len(outside) - 1} more links" if len(outside) > 1 else ""
+        logger.warning("not taken into the artifact: %s%s", what, more)
+    return found
+
+
+def _printable(name: str) -> str:
+    """Return a file name as the journal can hold it: odd bytes become escapes."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _stage_file(run: RunFolder, source: Path, folder: Path, name: str) -> StagedFile:
     target = folder / name
-    target.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-    if source.stat().st_size <= COPY_LIMIT or not (_clone(source, target) or _link(source, target)):
+    make_private(target.parent)
+    is_large = source.stat().st_size > COPY_LIMIT
+    if not (is_large and _clone(source, target)):
+        if is_large and _link(source, target):
+            return _describe(run, target, name, is_linked=True)
         shutil.copyfile(source, target)
+    target.chmod(FILE_MODE)
     return _describe(run, target, name)
 
 
@@ -130,12 +146,14 @@ def _link(source: Path, target: Path) -> bool:
     return True
 
 
-def _describe(run: RunFolder, path: Path, name: str, sha256: str | None = None) -> StagedFile:
+def _describe(
+    run: RunFolder, path: Path, name: str, *, sha256: str | None = None, is_linked: bool = False
+) -> StagedFile:
     stat = path.stat()
     return StagedFile(
         path=path.relative_to(run.path).as_posix(),
         name=name,
         size=stat.st_size,
-        mtime_ns=stat.st_mtime_ns,
+        mtime_ns=stat.st_mtime_ns if is_linked else None,
         sha256=sha256,
     )
