@@ -70,6 +70,8 @@ def _name_internal(error: BaseException, reason: str) -> TrackerError:
 
     What the client itself found wrong stays wrong, however often it is repeated.
     """
+    if "valid JSON format" in reason:
+        return Parked(reason, _LOOK_THERE)
     if isinstance(error.__context__, OSError):
         return name_error(error.__context__)
     is_answer = type(error).__name__ == "RestException" or "API request to" in str(error)

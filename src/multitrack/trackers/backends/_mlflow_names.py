@@ -1,4 +1,4 @@
-"""Names as MLflow takes them: keys of metrics, params and tags, and paths of artifacts."""
+"""Names and texts as MLflow takes them: keys of metrics, params and tags; paths of artifacts."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ PARAMS, SUMMARY = "params/", "summary/"
 KEY_LIMIT = 250
 """Characters that a key may have."""
 
+PARAM_LIMIT, TAG_LIMIT = 6000, 5000
+"""Characters that a value may have; later releases take tags of 8000."""
+
 _PUNCTUATION = frozenset("_-. /:")
 _UNFIT_FOR_PATHS = frozenset("\\#?%:*|<>\"',[]{}")
 """What a server, a URL or ``mlflow.load_table`` would not take in a path."""
@@ -22,7 +25,7 @@ _UNFIT_FOR_IMAGES = _UNFIT_FOR_PATHS | {"+", "~"}
 """MLflow's own marks in the file names of pictures, too."""
 
 _LOST_SLASH = re.compile(r"(?<![^/])/|/\Z")
-_LOST_DOTS = re.compile(r"\A\.(?=\.)|(?<![^/])\.{1,2}(?![^/])")
+_LOST_DOTS = re.compile(r"(?<![^/])\.{1,2}(?![^/])|\A\.(?=\.)")
 
 
 @lru_cache(maxsize=4096)
@@ -103,6 +106,18 @@ def image_key(name: str) -> str:
     """
     safe = escape(name, lambda c: c.isprintable() and c not in _UNFIT_FOR_IMAGES)
     return safe.replace("/", "~")
+
+
+def shorten(text: str, limit: int) -> str:
+    """Return a text that fits, with a mark that tells how much is missing.
+
+    >>> shorten("x" * 6001, PARAM_LIMIT)[-52:]
+    " … [6001 characters in all: see the run's artifacts]"
+    """
+    if len(text) <= limit:
+        return text
+    mark = f" … [{len(text)} characters in all: see the run's artifacts]"
+    return text[: limit - len(mark)] + mark
 
 
 def _tidy(name: str) -> str:

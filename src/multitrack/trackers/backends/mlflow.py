@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-import os
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
 
@@ -16,6 +13,8 @@ from multitrack.trackers.backends import _mlflow_files as files
 from multitrack.trackers.backends import _mlflow_names as names
 from multitrack.trackers.backends import _mlflow_store as store
 from multitrack.trackers.backends._mlflow_errors import name_error
+from multitrack.trackers.backends._mlflow_run import find_run
+from multitrack.trackers.backends._mlflow_settings import MLflowSettings
 from multitrack.trackers.names import flatten
 from multitrack.trackers.protocol import (
     Attachment,
@@ -44,86 +43,20 @@ from multitrack.trackers.records import (
     Text,
     Video,
 )
-from multitrack.trackers.settings import Env, Settings
+from multitrack.trackers.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric, Run, RunData
+    from mlflow.entities import Metric, RunData
 
-PARAM_LIMIT, TAG_LIMIT = 6000, 5000
-"""Characters that a value may have; later releases take tags of 8000."""
-RUN_ID, TABLES, NOTE = "multitrack.run_id", "mlflow.loggedArtifacts", "mlflow.note.content"
-"""Tags with a meaning of their own."""
+TABLES, IMAGES = "mlflow.loggedArtifacts", "mlflow.loggedImages"
+"""Tags by which MLflow knows that a run has tables and pictures."""
 STATUSES: dict[EndStatus, str] = {
     "finished": "FINISHED",
     "failed": "FAILED",
     "interrupted": "KILLED",
     "killed": "KILLED",
 }
-
-
-class MLflowSettings(Settings, frozen=True):
-    """Where the run goes, and what is said of it."""
-
-    tracking_uri: Annotated[
-        str | None,
-        Env(
-            "MLFLOW_TRACKING_URI",
-            help="A server, a database or a folder. Without it: `mlflow.db` where the run runs.",
-            client=True,
-        ),
-    ] = None
-    experiment_name: Annotated[
-        str | None,
-        Env(
-            "MLFLOW_EXPERIMENT_NAME",
-            help="Experiment of a run that names no project; created if there is none.",
-            client=True,
-            fallbacks=("MULTITRACK_PROJECT",),
-        ),
-    ] = None
-    experiment_id: Annotated[
-        str | None,
-        Env("MLFLOW_EXPERIMENT_ID", help="An experiment; wins over every name.", client=True),
-    ] = None
-    run_id: Annotated[
-        str | None,
-        Env("MLFLOW_RUN_ID", help="MLflow's id of a run to go on with.", client=True),
-    ] = None
-    nested_run: Annotated[
-        bool,
-        Env("MLFLOW_NESTED_RUN", help="Make a new run, as a child of the one in MLFLOW_RUN_ID."),
-    ] = False
-    tags: Annotated[
-        dict[str, Any] | None,
-        Env("MLFLOW_TAGS", help='More tags of the run, as JSON: `{"team": "vision"}`.'),
-    ] = None
-    flatten_params: Annotated[
-        bool,
-        Env(
-            "MLFLOW_FLATTEN_PARAMS",
-            help="If false, what is nested below a group such as `model` stays one param.",
-        ),
-    ] = True
-    max_log_params: Annotated[
-        int | None,
-        Env(
-            "MLFLOW_MAX_LOG_PARAMS",
-            help="Most params of the run; the rest goes into an artifact only.",
-        ),
-    ] = None
-    tracking_token: Annotated[
-        str | None,
-        Env("MLFLOW_TRACKING_TOKEN", help="Token for the server.", client=True, secret=True),
-    ] = None
-    tracking_username: Annotated[
-        str | None,
-        Env("MLFLOW_TRACKING_USERNAME", help="User at the server.", client=True, secret=True),
-    ] = None
-    tracking_password: Annotated[
-        str | None,
-        Env("MLFLOW_TRACKING_PASSWORD", help="The user's password.", client=True, secret=True),
-    ] = None
 
 
 class MLflowTracker(Tracker):
@@ -142,7 +75,6 @@ class MLflowTracker(Tracker):
 
     _client: MlflowClient
     _run: RunInfo
-    _uri: str
     _id: str
     _latest: int | None = None
 
@@ -152,20 +84,17 @@ class MLflowTracker(Tracker):
     def start(self, run: RunInfo) -> Attachment:
         """Create the run, or find it again, and mark it as running."""
         self._run = run
-        self._uri = store.locate(self._settings.tracking_uri, run.header.cwd)
-        store.set_defaults(self._uri)
+        uri = store.locate(self._settings.tracking_uri, run.header.cwd)
+        store.set_defaults(uri)
         from mlflow import MlflowClient
 
-        self._client = MlflowClient(tracking_uri=self._uri)
-        info = self._find().info
+        self._client = MlflowClient(tracking_uri=uri)
+        info = find_run(self._client, uri, run, self._settings).info
         self._id = info.run_id
         self._client.update_run(self._id, status="RUNNING")
-        if self._settings.tags:
-            tags = {name: str(value) for name, value in self._settings.tags.items()}
-            self.set_tags(Tags(time=run.header.time, values=tags))
+        self._describe(run.header)
         self._latest = None
-        url = store.address(self._uri, info.experiment_id, self._id)
-        return Attachment(id=self._id, url=url)
+        return Attachment(id=self._id, url=store.address(uri, info.experiment_id, self._id))
 
     @stored_as(
         "params, flat; a later value: tag `params/…`; the tree, if one is too long: artifact"
@@ -180,7 +109,7 @@ class MLflowTracker(Tracker):
         new = self._first({k: text for k, text in texts.items() if k not in stored.params}, stored)
         self._write(params, params=new, tags=_later_values(texts, stored))
         is_whole = texts.keys() <= new.keys() | stored.params.keys()
-        if refused or not is_whole or any(len(text) > PARAM_LIMIT for text in texts.values()):
+        if refused or not is_whole or any(len(text) > names.PARAM_LIMIT for text in texts.values()):
             self._keep(params, "params", params.values)
         _refuse(refused)
 
@@ -226,7 +155,7 @@ class MLflowTracker(Tracker):
         place = files.image_place(image, self._run.run_id)
         views = files.views(self._run.path(image.file))
         self._upload_media(image, place, {place + ending: view for ending, view in views.items()})
-        self._write(image, tags={"mlflow.loggedImages": "True"})
+        self._write(image, tags={IMAGES: "True"})
 
     @stored_as("artifact `figures/<key>/<step>-<time>.png` or `.html`")
     def log_figure(self, figure: Figure) -> None:
@@ -253,7 +182,7 @@ class MLflowTracker(Tracker):
         entry = {"path": path, "type": "table"}
         listed = json.loads(self._client.get_run(self._id).data.tags.get(TABLES, "[]"))
         listed = [*(other for other in listed if other != entry), entry]
-        while len(json.dumps(listed)) > TAG_LIMIT:
+        while len(json.dumps(listed)) > names.TAG_LIMIT:
             del listed[0]
         self._write(table, tags={TABLES: json.dumps(listed)})
 
@@ -297,53 +226,15 @@ class MLflowTracker(Tracker):
         """Tell an outage from missing rights, and both from what MLflow cannot take."""
         return name_error(error)
 
-    # -- the run -----------------------------------------------------------------------------
+    # -- parts of the above ------------------------------------------------------------------
 
-    def _find(self) -> Run:
-        if self._run.attachment and self._run.attachment.id:
-            return self._client.get_run(self._run.attachment.id)
-        if self._settings.run_id and not self._settings.nested_run:
-            return self._client.get_run(self._settings.run_id)
-        experiment_id = self._experiment_id(self._run.header)
-        mine = f"tags.`{RUN_ID}` = '{self._run.run_id}'"  # made by a courier that died at once
-        created = self._client.search_runs([experiment_id], mine, max_results=1)
-        return created[0] if created else self._create(experiment_id)
-
-    def _experiment_id(self, header: Header) -> str:
-        """Return the experiment's id; it is the client's own default if nothing names one."""
-        if self._settings.experiment_id:
-            return self._settings.experiment_id
-        name = header.project or self._settings.experiment_name or "Default"
-        if found := self._client.get_experiment_by_name(name):
-            return found.experiment_id
-        try:
-            return self._client.create_experiment(name, self._artifact_location(name))
-        except Exception:
-            if found := self._client.get_experiment_by_name(name):  # another run was faster
-                return found.experiment_id
-            raise
-
-    def _artifact_location(self, experiment: str) -> str | None:
-        """Return where the client puts artifacts that no server takes: below the run's folder."""
-        if not store.is_database(self._uri):
-            return None
-        return str(Path(self._run.header.cwd, "mlruns", names.path(experiment)))
-
-    def _create(self, experiment_id: str) -> Run:
-        header = self._run.header
-        tags = _provenance(header)
-        if self._settings.nested_run and self._settings.run_id:
-            tags["mlflow.parentRunId"] = self._settings.run_id
-        created = self._client.create_run(
-            experiment_id,
-            start_time=files.milliseconds(header),
-            tags=tags,
-            run_name=header.name or header.run_id,
-        )
-        self._id = created.info.run_id
-        if header.notes:
-            self._set_texts(header, "notes", {NOTE: header.notes})
-        return created
+    def _describe(self, header: Header) -> None:
+        """Store what the user says of the run beside its records."""
+        if header.notes and len(header.notes) > names.TAG_LIMIT:
+            self._keep(header, "notes", {"notes": header.notes})
+        if self._settings.tags:
+            texts = {name: str(value) for name, value in self._settings.tags.items()}
+            self.set_tags(Tags(time=header.time, values=texts))
 
     def _first(self, new: dict[str, str], stored: RunData) -> dict[str, str]:
         """Return those of the new params for which the user's limit leaves room."""
@@ -356,7 +247,7 @@ class MLflowTracker(Tracker):
 
     def _set_texts(self, record: Record, folder: str, texts: Mapping[str, str]) -> None:
         self._write(record, tags=texts)
-        if any(len(text) > TAG_LIMIT for text in texts.values()):
+        if any(len(text) > names.TAG_LIMIT for text in texts.values()):
             self._keep(record, folder, texts)
 
     def _keep(self, record: Record, folder: str, values: Mapping[str, Any]) -> None:
@@ -378,8 +269,10 @@ class MLflowTracker(Tracker):
         self._client.log_batch(
             self._id,
             metrics=metrics,
-            params=[Param(k, _shorten(v, PARAM_LIMIT)) for k, v in (params or {}).items()],
-            tags=[RunTag(k, _shorten(v, TAG_LIMIT)) for k, v in (tags or {}).items()],
+            params=[
+                Param(k, names.shorten(v, names.PARAM_LIMIT)) for k, v in (params or {}).items()
+            ],
+            tags=[RunTag(k, names.shorten(v, names.TAG_LIMIT)) for k, v in (tags or {}).items()],
             synchronous=True,
         )
         self._latest = files.milliseconds(record)
@@ -413,38 +306,13 @@ def _later_values(texts: Mapping[str, str], stored: RunData) -> dict[str, str]:
         names.PARAMS + key: text
         for key, text in texts.items()
         if key in stored.params
-        and (_shorten(text, PARAM_LIMIT) != stored.params[key] or names.PARAMS + key in stored.tags)
+        and (
+            names.shorten(text, names.PARAM_LIMIT) != stored.params[key]
+            or names.PARAMS + key in stored.tags
+        )
     }
 
 
 def _refuse(refused: dict[str, str]) -> None:
     if refused:
         raise Refused("MLflow cannot hold some of the names", parts=refused)
-
-
-def _shorten(text: str, limit: int) -> str:
-    """Return a text that fits, with a mark that tells what is missing."""
-    if len(text) <= limit:
-        return text
-    mark = f" … [{len(text)} characters in all: see the artifacts]"
-    return text[: limit - len(mark)] + mark
-
-
-def _provenance(header: Header) -> dict[str, str]:
-    """Return the tags in which MLflow looks for a run's origin, and our own id."""
-    tags = {RUN_ID: header.run_id, "mlflow.user": _user(), "mlflow.source.type": "LOCAL"}
-    if header.command:
-        scripts = [word for word in header.command if word.endswith((".py", ".ipynb"))]
-        tags["mlflow.source.name"] = (scripts or header.command)[0]
-    if header.git:
-        tags["mlflow.source.git.commit"] = header.git.commit
-    if header.git and header.git.branch:
-        tags["mlflow.source.git.branch"] = header.git.branch
-    return tags
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user need not have a name
-        return str(os.getuid())

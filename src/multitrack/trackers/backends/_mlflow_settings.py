@@ -1,0 +1,71 @@
+"""What a user can say about where a run goes in MLflow, and how."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from multitrack.trackers.settings import Env, Settings
+
+
+class MLflowSettings(Settings, frozen=True):
+    """Where the run goes, and what is said of it."""
+
+    tracking_uri: Annotated[
+        str | None,
+        Env(
+            "MLFLOW_TRACKING_URI",
+            help="A server, a database or a folder. Without it: `mlflow.db` where the run runs.",
+            client=True,
+        ),
+    ] = None
+    experiment_name: Annotated[
+        str | None,
+        Env(
+            "MLFLOW_EXPERIMENT_NAME",
+            help="Experiment of a run that names no project; created if there is none.",
+            client=True,
+            fallbacks=("MULTITRACK_PROJECT",),
+        ),
+    ] = None
+    experiment_id: Annotated[
+        str | None,
+        Env("MLFLOW_EXPERIMENT_ID", help="An experiment; wins over every name.", client=True),
+    ] = None
+    run_id: Annotated[
+        str | None,
+        Env("MLFLOW_RUN_ID", help="MLflow's id of a run to go on with.", client=True),
+    ] = None
+    nested_run: Annotated[
+        bool,
+        Env("MLFLOW_NESTED_RUN", help="Make a new run, as a child of the one in MLFLOW_RUN_ID."),
+    ] = False
+    tags: Annotated[
+        dict[str, Any] | None,
+        Env("MLFLOW_TAGS", help='More tags of the run, as JSON: `{"team": "vision"}`.'),
+    ] = None
+    flatten_params: Annotated[
+        bool,
+        Env(
+            "MLFLOW_FLATTEN_PARAMS",
+            help="If false, what is nested below a group such as `model` stays one param.",
+        ),
+    ] = True
+    max_log_params: Annotated[
+        int | None,
+        Env(
+            "MLFLOW_MAX_LOG_PARAMS",
+            help="Most params of the run; the rest goes into an artifact only.",
+        ),
+    ] = None
+    tracking_token: Annotated[
+        str | None,
+        Env("MLFLOW_TRACKING_TOKEN", help="Token for the server.", client=True, secret=True),
+    ] = None
+    tracking_username: Annotated[
+        str | None,
+        Env("MLFLOW_TRACKING_USERNAME", help="User at the server.", client=True, secret=True),
+    ] = None
+    tracking_password: Annotated[
+        str | None,
+        Env("MLFLOW_TRACKING_PASSWORD", help="The user's password.", client=True, secret=True),
+    ] = None
