@@ -28,9 +28,21 @@ if TYPE_CHECKING:
     Array: TypeAlias = Any
     """A numpy array."""
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".webp"}
+IMAGE_SUFFIXES = {"PNG": ".png", "JPEG": ".jpeg", "MPO": ".jpeg", "GIF": ".gif", "WEBP": ".webp"}
+"""By the name that Pillow gives to a format."""
 AUDIO_SUFFIXES = {".wav", ".mp3", ".ogg", ".flac", ".m4a"}
 VIDEO_SUFFIXES = {".mp4", ".webm", ".gif", ".mov", ".mkv", ".avi"}
+_AUDIO_STARTS = {
+    b"RIFF": ".wav",
+    b"ID3": ".mp3",
+    b"\xff\xfb": ".mp3",
+    b"\xff\xf3": ".mp3",
+    b"OggS": ".ogg",
+    b"fLaC": ".flac",
+}
+_VIDEO_STARTS = {b"GIF8": ".gif", b"\x1aE\xdf\xa3": ".webm"}
+MAX_CHANNELS = 32
+"""More columns than this are samples, not channels of a sound."""
 
 
 class Encoded(NamedTuple):
@@ -69,9 +81,10 @@ def encode_image(image: Any) -> Encoded:
         ValueError: the array's shape or the file's format is not one of these.
     """
     if isinstance(image, str | Path):
-        return _read_file(Path(image), IMAGE_SUFFIXES)
+        content = Path(image).read_bytes()
+        return Encoded(content, _image_suffix(content, str(image)))
     if isinstance(image, bytes):
-        return Encoded(image, _image_suffix(image))
+        return Encoded(image, _image_suffix(image, "these bytes"))
     if _is_pillow(image):
         return _encode_pillow(image)
     if hasattr(image, "shape"):
@@ -131,11 +144,11 @@ def make_table(data: Any, columns: Sequence[str] | None = None) -> Grid:
     Args:
         data: a pandas or polars data frame; a mapping from column to values; or a list of
             rows, each a sequence or a mapping from column to value.
-        columns: names of the columns, for rows that are sequences.
+        columns: names of the columns, for rows that are sequences; else which to take.
 
     Raises:
         TypeError: it is none of these.
-        ValueError: a row's length is not the number of columns.
+        ValueError: a row's length is not the number of columns, or a column is not there.
     """
     names, rows = _rows(data, columns)
     for row in rows:
@@ -153,20 +166,23 @@ def encode_audio(audio: Any, sample_rate: int | None = None) -> Encoded:
     """Return a sound as a file; samples become 16-bit WAV.
 
     Args:
-        audio: a path or bytes of a sound file; or samples of shape (N,) or (N, channels):
-            floats in -1..1 or 16-bit integers.
+        audio: a path or bytes of a sound file; or samples of shape (N,), (N, channels) or
+            (channels, N): floats in -1..1 or 16-bit integers.
         sample_rate: samples a second; needed for samples.
 
     Raises:
         TypeError: it is none of these.
-        ValueError: samples came without a rate, or in another shape.
+        ValueError: samples came without a rate, in another shape or of another kind; or the
+            file's format is none that is known.
     """
     if isinstance(audio, str | Path):
         return _read_file(Path(audio), AUDIO_SUFFIXES)
     if isinstance(audio, bytes):
-        return Encoded(audio, ".wav")
-    if sample_rate is None:
-        raise ValueError("samples need a sample_rate, in samples a second")
+        return Encoded(
+            audio, _suffix_of(audio, _AUDIO_STARTS, ".m4a", "WAV, MP3, OGG, FLAC or M4A")
+        )
+    if sample_rate is None or not sample_rate > 0:
+        raise ValueError("samples need a sample_rate above 0, in samples a second")
     return Encoded(_encode_wave(_as_array(audio), sample_rate), ".wav")
 
 
@@ -174,21 +190,23 @@ def encode_video(video: Any, fps: float = 4) -> Encoded:
     """Return a video as a file; frames become an animated GIF.
 
     Args:
-        video: a path of a video file; bytes of an MP4 file; or frames of shape
-            (T, H, W, C) or (T, C, H, W), or a list of images.
+        video: a path of a video file; bytes of an MP4, WebM or GIF file; or frames of shape
+            (T, H, W, C), (T, C, H, W) or (T, H, W), or a list of images.
         fps: frames a second, for frames.
 
     Raises:
         TypeError: it is none of these.
-        ValueError: the frames' shape is not one of these.
+        ValueError: the frames' shape or the file's format is not one of these.
     """
     if isinstance(video, str | Path):
         return _read_file(Path(video), VIDEO_SUFFIXES)
     if isinstance(video, bytes):
-        return Encoded(video, ".gif" if video.startswith(b"GIF8") else ".mp4")
+        return Encoded(video, _suffix_of(video, _VIDEO_STARTS, ".mp4", "MP4, WebM or GIF"))
     frames = [_frame(frame) for frame in (video if isinstance(video, list) else _as_array(video))]
     if not frames:
         raise ValueError("a video needs at least one frame")
+    if not fps > 0:
+        raise ValueError(f"fps must be above 0, not {fps}")
     buffer = io.BytesIO()
     frames[0].save(
         buffer,
@@ -208,17 +226,24 @@ def _read_file(path: Path, suffixes: Iterable[str]) -> Encoded:
     return Encoded(path.read_bytes(), suffix)
 
 
-def _image_suffix(content: bytes) -> str:
-    from PIL import Image, UnidentifiedImageError
+def _suffix_of(content: bytes, starts: Mapping[bytes, str], of_mp4: str, known: str) -> str:
+    """Return the suffix of the format that content begins like."""
+    if content[4:8] == b"ftyp":
+        return of_mp4
+    for start, suffix in starts.items():
+        if content.startswith(start):
+            return suffix
+    raise ValueError(f"these bytes are no {known} file")
+
+
+def _image_suffix(content: bytes, name: str) -> str:
+    from PIL import Image
 
     try:
         with Image.open(io.BytesIO(content)) as image:
-            suffix = f".{(image.format or '').lower()}"
-    except UnidentifiedImageError:
-        suffix = ""
-    if suffix not in IMAGE_SUFFIXES:
-        raise ValueError("the bytes are no PNG, JPEG, GIF or WebP image")
-    return suffix
+            return IMAGE_SUFFIXES[image.format or ""]
+    except (OSError, KeyError):
+        raise ValueError(f"no PNG, JPEG, GIF or WebP image: {name}") from None
 
 
 def _is_pillow(image: Any) -> bool:
@@ -249,7 +274,8 @@ def _channels_last(array: Array) -> Array:
         array = array.transpose(1, 2, 0)
     if array.ndim == 3 and array.shape[2] == 1:  # noqa: PLR2004
         array = array[:, :, 0]
-    if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in channels):  # noqa: PLR2004
+    is_picture = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in channels)  # noqa: PLR2004
+    if is_picture and array.size:
         return array
     raise ValueError(
         f"an image must have shape (H, W), (H, W, C) or (C, H, W) with C = 1, 3 or 4, "
@@ -259,6 +285,8 @@ def _channels_last(array: Array) -> Array:
 
 def _to_bytes(array: Array) -> Array:
     numpy = _numpy()
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"an image must hold numbers, not {array.dtype}")
     if array.dtype == bool:
         return array.astype("uint8") * 255
     if array.dtype.kind == "f":
@@ -270,7 +298,8 @@ def _to_bytes(array: Array) -> Array:
 def _given_histogram(counts: Any, edges: Any) -> Distribution:
     heights = [float(count) for count in counts]
     borders = [float(edge) for edge in edges]
-    if len(borders) != len(heights) + 1 or sorted(borders) != borders:
+    is_finite = all(map(math.isfinite, [*heights, *borders]))
+    if len(borders) != len(heights) + 1 or sorted(borders) != borders or not is_finite:
         raise ValueError("a histogram (counts, edges) needs one rising edge more than counts")
     middles = [(left + right) / 2 for left, right in pairwise(borders)]
     pairs = list(zip(heights, middles, strict=True))
@@ -281,12 +310,16 @@ def _given_histogram(counts: Any, edges: Any) -> Distribution:
 
 def _rows(data: Any, columns: Sequence[str] | None) -> tuple[list[Any], list[list[Any]]]:
     if hasattr(data, "columns") and hasattr(data, "to_dict"):  # pandas, polars
-        names = list(data.columns)
-        values = [list(data[name]) for name in names]
-        return names, [list(row) for row in zip(*values, strict=True)]
+        data = {name: data[name] for name in data.columns}
     if isinstance(data, Mapping):
-        return list(data), [list(row) for row in zip(*data.values(), strict=True)]
+        return _rows_of_columns({name: list(cells) for name, cells in data.items()}, columns)
+    if isinstance(data, str | bytes) or not isinstance(data, Iterable):
+        kind = type(data).__name__
+        raise TypeError(f"a table must be a data frame, a mapping or a list of rows, not {kind}")
     rows = list(data)
+    for row in rows:
+        if isinstance(row, str | bytes) or not isinstance(row, Iterable):
+            raise TypeError(f"a row must be a sequence or a mapping, not {type(row).__name__}")
     if rows and isinstance(rows[0], Mapping):
         names = list(columns or dict.fromkeys(key for row in rows for key in row))
         return names, [[row.get(name) for name in names] for row in rows]
@@ -295,9 +328,24 @@ def _rows(data: Any, columns: Sequence[str] | None) -> tuple[list[Any], list[lis
     return list(columns or [f"column {i}" for i in range(width)]), cells
 
 
+def _rows_of_columns(
+    data: Mapping[Any, list[Any]], columns: Sequence[str] | None
+) -> tuple[list[Any], list[list[Any]]]:
+    names = list(columns or data)
+    if missing := [name for name in names if name not in data]:
+        raise ValueError(
+            f"the table has no column {missing[0]!r}; it has {', '.join(map(str, data))}"
+        )
+    if len({len(data[name]) for name in names}) > 1:
+        raise ValueError("the columns of a table must be equally long")
+    return names, [list(row) for row in zip(*(data[name] for name in names), strict=True)]
+
+
 def _cell(value: Any) -> Any:
-    if value is None or isinstance(value, bool | str):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        return str(value)
     try:
         number = as_number(value)
     except (TypeError, ValueError, OverflowError):
@@ -306,10 +354,11 @@ def _cell(value: Any) -> Any:
 
 
 def _encode_wave(samples: Array, sample_rate: int) -> bytes:
-    if samples.ndim not in {1, 2}:
-        raise ValueError(f"samples must have shape (N,) or (N, channels), not {samples.shape}")
+    samples = _channels_beside(samples)
     if samples.dtype.kind == "f":
-        samples = (samples.clip(-1, 1) * 32767).round()
+        samples = (_numpy().nan_to_num(samples, nan=0.0).clip(-1, 1) * 32767).round()
+    elif samples.dtype.kind not in "iu" or (samples != samples.astype("<i2")).any():
+        raise ValueError("samples must be floats in -1..1 or 16-bit integers")
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setnchannels(1 if samples.ndim == 1 else samples.shape[1])
@@ -317,6 +366,17 @@ def _encode_wave(samples: Array, sample_rate: int) -> bytes:
         file.setframerate(sample_rate)
         file.writeframes(samples.astype("<i2").tobytes())
     return buffer.getvalue()
+
+
+def _channels_beside(samples: Array) -> Array:
+    """Return samples in shape (N,) or (N, channels)."""
+    if samples.ndim == 2 and samples.shape[1] > MAX_CHANNELS:  # noqa: PLR2004
+        samples = samples.T
+    if samples.ndim == 1 or (samples.ndim == 2 and samples.shape[1] <= MAX_CHANNELS):  # noqa: PLR2004
+        return samples
+    raise ValueError(
+        f"samples must have shape (N,), (N, channels) or (channels, N), not {samples.shape}"
+    )
 
 
 def _as_array(value: Any) -> Array:
