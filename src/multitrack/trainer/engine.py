@@ -36,6 +36,8 @@ def build_accelerator(args: TrainingArguments) -> Accelerator:
         mixed_precision=_mixed_precision(args),
         cpu=args.use_cpu,
         dataloader_config=DataLoaderConfiguration(
+            # One process need not hand out the batches of a stream.
+            dispatch_batches=None if args.world_size > 1 else False,
             use_seedable_sampler=True,
             data_seed=args.seed if args.data_seed is None else args.data_seed,
         ),

@@ -130,8 +130,9 @@ class Trainer:
         self.accelerator = build_accelerator(self.args)
         if self.args.gradient_checkpointing:
             enable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs)
-        if hasattr(getattr(self.model, "config", None), "use_cache"):
-            self.model.config.use_cache = self.args.use_cache
+        config = getattr(self.model, "config", None)
+        if config is not None and hasattr(config, "use_cache"):
+            config.use_cache = self.args.use_cache
         if not store.is_sharded(self.accelerator):
             self.model.to(self.args.device)
         self.work = WorkCounter(
