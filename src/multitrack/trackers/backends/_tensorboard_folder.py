@@ -194,8 +194,9 @@ class LogFolder:
 
     def flush(self) -> None:
         """Bring all to the disk."""
-        self._sync()
-        self._pending.clear()
+        if self._pending:
+            self._sync()
+            self._pending.clear()
 
     def close(self) -> None:
         """Close the event file."""

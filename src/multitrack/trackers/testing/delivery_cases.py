@@ -116,7 +116,8 @@ class DeliveryCases(Suite):
             with environment(self.environ(tmp_path)):
                 stored = self.read(one.folder, one.state)
             found = [point.value for point in stored.metrics.get("loss", [])]
-            assert found == [value], f"the run that logged {value} shows {found}"
+            expected = [] if "log_metrics" in self.gaps else [value]
+            assert found == expected, f"the run that logged {value} shows {found}"
         assert delivered[-1].runs in {None, 2}, f"the store holds {delivered[-1].runs} runs, not 2"
 
     def test_is_quiet_in_the_trainer(self, tmp_path: Path) -> None:
@@ -152,7 +153,7 @@ class DeliveryCases(Suite):
 
     def _check_steps(self, delivered: Delivered, expected: Iterable[int]) -> None:
         steps = [point.step for point in delivered.stored.metrics.get("loss", [])]
-        wanted = list(expected)
+        wanted = [] if "log_metrics" in self.gaps else list(expected)
         assert steps == wanted, f"steps of 'loss': {steps}, expected {wanted}"
 
     def _check_same_run(self, first: Delivered, second: Delivered) -> None:

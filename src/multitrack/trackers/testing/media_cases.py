@@ -58,7 +58,8 @@ class MediaCases(Suite):
     def test_one_name_for_several_kinds(self, full: Delivered) -> None:
         """A metric, a text, a picture and a figure of one name do not hide each other."""
         points = full.stored.metrics.get(scenario.BOTH, [])
-        assert [point.value for point in points] == [0.5], f"metric {scenario.BOTH!r}: {points}"
+        expected = [] if "log_metrics" in self.gaps else [0.5]
+        assert [point.value for point in points] == expected, f"metric {scenario.BOTH!r}: {points}"
         self._check_media(full, "text", scenario.BOTH, Item(1, "words"))
         self._check_media(full, "image", scenario.BOTH, Item(1, samples.png("purple")))
         self._check_media(full, "figure", scenario.BOTH, Item(1, samples.png("orange")))

@@ -28,8 +28,9 @@ class Suite(Backend):
     _full: ClassVar[Delivered | Exception]
 
     @pytest.fixture(autouse=True)
-    def _without_variables_of_the_user(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Let no variable that is set outside steer the backend under test."""
+    def _apart(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """Let no variable of the caller steer the backend, nor its files land beside theirs."""
+        monkeypatch.chdir(tmp_path)
         own = {name for v in variables(self.tracker_type.settings_type) for name in v.env.names}
         for name in list(os.environ):
             if name in own or name.startswith("MULTITRACK_"):

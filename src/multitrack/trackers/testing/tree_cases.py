@@ -18,7 +18,7 @@ class TreeCases(Suite):
 
     def test_nothing_else_is_set_aside(self, full: Delivered) -> None:
         """What the courier sets aside is what the test file declares."""
-        kinds = {name.removeprefix("log_").removeprefix("set_") for name in self.gaps}
+        kinds = {name.split("_", 1)[1] for name in self.gaps}
         declared = self.refused_names | self.refused_keys
         surprising = [r for r in full.refused if r.record not in kinds and r.key not in declared]
         assert not surprising, f"{surprising[:5]} were refused; {NEVER_KEYS}"
@@ -28,6 +28,12 @@ class TreeCases(Suite):
         found = {refusal.key for refusal in full.refused if refusal.reason}
         untrue = sorted((self.refused_names | self.refused_keys) - found)
         assert not untrue, f"{untrue} were not refused: are they stored now? {NEVER_KEYS}"
+
+    def test_gaps_are_told(self, full: Delivered) -> None:
+        """What a backend cannot hold is set aside with a reason, not dropped."""
+        told = {refusal.record for refusal in full.refused if refusal.reason}
+        silent = [name for name in self.gaps if name.split("_", 1)[1] not in told]
+        assert not silent, f"declare {silent} with unsupported(...), which refuses with a reason"
 
     def test_tells_where_to_look(self, full: Delivered) -> None:
         """People get a URL or a command, and the courier the backend's own id."""
