@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import pkgutil
+import re
+import shutil
 from collections.abc import Iterable
 from functools import cache
 from importlib import import_module, metadata
@@ -102,11 +104,17 @@ def require(name: str) -> type[Tracker]:
     """Return a backend's Tracker class, or say how to install its client.
 
     Raises:
-        ValueError: no backend has this name.
+        ValueError: no backend has this name, or the interpreter that is named for it is none.
         ImportError: its client is not installed.
     """
     tracker = load(name)
-    if not is_installed(name) and not os.environ.get(python_variable(name)):
+    if python := os.environ.get(python_variable(name)):
+        if not shutil.which(python):
+            raise ValueError(
+                f"{python_variable(name)} holds {python!r}; allowed: a Python interpreter that "
+                f"has multitrack and the client."
+            )
+    elif not is_installed(name):
         raise ImportError(
             f"report_to={name!r} needs {tracker.distributions[0]}, which is not installed: "
             f"{install_command(name)}"
@@ -120,13 +128,13 @@ def python_variable(name: str) -> str:
     >>> python_variable("mlflow")
     'MULTITRACK_PYTHON_MLFLOW'
     """
-    return f"MULTITRACK_PYTHON_{name.upper()}"
+    return f"MULTITRACK_PYTHON_{re.sub(r'[^A-Z0-9]', '_', name.upper())}"
 
 
 def _asked(report_to: str | Iterable[str] | None) -> list[str]:
     if report_to is None:
         report_to = os.environ.get("MULTITRACK_REPORT_TO", "").split(",")
-    elif isinstance(report_to, str):
+    elif not isinstance(report_to, Iterable) or isinstance(report_to, str):
         report_to = [report_to]
     asked = list(report_to)
     for name in asked:
