@@ -22,6 +22,7 @@ from multitrack.trackers.testing import Item, Point, StoredRun, TrackerConforman
 from multitrack.trackers.testing.deliver import environment
 
 KIND = re.compile(r" \((text|image|figure|histogram|table|audio|video)\)$")
+MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(16)
 STATES = {1: "finished", 2: "failed", 3: "interrupted"}
 
 
@@ -311,7 +312,7 @@ def test_files_that_the_client_cannot_show(tmp_path, offline):
         file.writeframes(bytes(300))
     run = record(tmp_path, offline)
     run.log_audio("deep", buffer.getvalue(), step=1)
-    run.log_video("film", b"not really an mp4", step=2)
+    run.log_video("film", MP4, step=2)
     run.log_image("web", samples.webp(), step=3)
     code, folder = deliver(run, offline)
     assert not code, folder.log.read_text()
@@ -320,7 +321,7 @@ def test_files_that_the_client_cannot_show(tmp_path, offline):
     found = {key: (session.folder / path).read_bytes() for key, path in texts.items()}
     assert found == {
         "deep": buffer.getvalue(),
-        "film": b"not really an mp4",
+        "film": MP4,
         "web": samples.webp(),
     }
     assert {save.name for save in session.records["save"]} >= {

@@ -1,4 +1,4 @@
-"""SwanLab's rules: names, steps, sessions, and the errors of its client.
+"""SwanLab's rules: names, steps, and the errors of its client.
 
 The client logs what it does not take as an error and goes on. So its rules are applied here,
 before it is asked: what breaks one is set aside by name.
@@ -6,16 +6,11 @@ before it is asked: what breaks one is set aside by name.
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multitrack.trackers.backends._random import kept_random
 from multitrack.trackers.folder import RunFolder
 from multitrack.trackers.journal import Entry, JournalReader
 from multitrack.trackers.names import escape
@@ -135,38 +130,6 @@ def project_name(name: str) -> str:
     'my_x20_project'
     """
     return escape(name, lambda c: c.isascii() and (c.isalnum() or c in "_-+."))
-
-
-def leave_unfinished(run: RunInfo, name: str) -> list[dict[str, Any]]:
-    """Return the sessions that were acknowledged; remove one that was not.
-
-    A session is acknowledged as a whole, when it has ended: then the cursor stands behind
-    where it stood at its start. One that died comes again as a whole.
-    """
-    sessions: list[dict[str, Any]] = run.attachment.state["sessions"] if run.attachment else []
-    cursor = RunFolder(run.folder).courier(name).read_state().offset
-    if sessions and sessions[-1]["cursor"] == cursor:
-        shutil.rmtree(sessions.pop()["folder"], ignore_errors=True)
-    return sessions
-
-
-@contextmanager
-def quiet_start() -> Iterator[None]:
-    """Undo what a start of the client does to the process.
-
-    It sets ``sys.excepthook``, with which an error of the training would end the run in its own
-    way, and its imports draw random numbers. It cannot start where ``SWANLAB_PROJECT`` is set,
-    the variable of transformers' callback, since it expects JSON there.
-    """
-    hook = sys.excepthook
-    project = os.environ.pop("SWANLAB_PROJECT", None)
-    try:
-        with kept_random():
-            yield
-    finally:
-        sys.excepthook = hook
-        if project is not None:
-            os.environ["SWANLAB_PROJECT"] = project
 
 
 def name_error(error: Exception, host: str | None) -> TrackerError:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multitrack.trackers.backends._random import kept_random
+from multitrack.trackers.backends._undisturbed import undisturbed
 from multitrack.trackers.names import escape
 from multitrack.trackers.protocol import Parked, Refused, Retry, TrackerError, classify_by_default
 from multitrack.trackers.records import spell
@@ -33,7 +33,7 @@ def load_client(folder: Path | None) -> None:
     """
     if folder and "trackio" not in sys.modules:
         os.environ["TRACKIO_DIR"] = str(folder)
-    with kept_random():
+    with undisturbed():
         from trackio import utils
 
     if folder and utils.TRACKIO_DIR.absolute() != folder:

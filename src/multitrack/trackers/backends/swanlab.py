@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from multitrack.trackers.backends import _swanlab as rules
 from multitrack.trackers.backends._config import RunConfig
+from multitrack.trackers.backends._sessions import sessions_of
+from multitrack.trackers.backends._undisturbed import undisturbed
 from multitrack.trackers.bounded import call_within
-from multitrack.trackers.folder import RunFolder
 from multitrack.trackers.names import component
 from multitrack.trackers.protocol import (
     Attachment,
@@ -174,17 +175,18 @@ class SwanLabTracker(Tracker):
         if self._settings.mode == "disabled":
             raise Parked("SWANLAB_MODE is disabled", "Set SWANLAB_MODE to online or offline.")
         self._run = run
-        sessions = rules.leave_unfinished(run, self.name)
-        with rules.quiet_start():
+        sessions = sessions_of(run, self.name)
+        if sessions.dead:
+            shutil.rmtree(sessions.dead["folder"], ignore_errors=True)
+        # the client expects JSON in this variable, which holds a name for transformers' callback
+        with undisturbed({"SWANLAB_PROJECT": None}):
             self._open = client = call_within(START_TIMEOUT, self._start_client, run)
         self._columns = rules.Columns(run)
         self._config = RunConfig(run)
         self._store_config()
-        cursor = RunFolder(run.folder).courier(self.name).read_state().offset
-        sessions = [*sessions, {"folder": str(client.dir), "cursor": cursor}]
         is_online = client.mode == "online"
         url = client.url if is_online else f"swanlab sync {client.dir}"
-        return Attachment(id=client.id, url=url, state={"sessions": sessions})
+        return Attachment(id=client.id, url=url, state=sessions.opened(folder=str(client.dir)))
 
     @stored_as("config")
     def log_params(self, params: Params) -> None:
