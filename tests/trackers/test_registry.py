@@ -29,7 +29,7 @@ def test_knows_its_own_and_those_of_others():
 
 
 def test_unknown_name_lists_the_known():
-    with pytest.raises(ValueError, match="'noteboook' is no known backend; known are .*notebook"):
+    with pytest.raises(ValueError, match=r"'noteboook' is no known backend; known are .*notebook"):
         registry.load("noteboook")
     with pytest.raises(ValueError, match="no known backend"):
         registry.resolve(["notebook", "tensorbored"])

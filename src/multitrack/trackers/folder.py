@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -137,12 +138,16 @@ class CourierFolder:
         append_line(self.refused, msgspec.json.encode(refusal))
 
     def read_refused(self) -> list[Refusal]:
-        """Return what was set aside, in order."""
+        """Return what was set aside, in order; lines torn by a loss of power are left out."""
         try:
             lines = self.refused.read_bytes().splitlines()
         except FileNotFoundError:
             return []
-        return [msgspec.json.decode(line, type=Refusal) for line in lines]
+        refusals = []
+        for line in lines:
+            with suppress(msgspec.DecodeError):
+                refusals.append(msgspec.json.decode(line, type=Refusal))
+        return refusals
 
 
 class RunFolder:
