@@ -300,6 +300,18 @@ def test_going_back_to_the_start_keeps_params(tmp_path):
     assert steps_of(first.folder, "loss") == [0, 0, 1, 2]
 
 
+def test_repeated_params_leave_the_latest_shown(tmp_path):
+    params = [Params(time=float(value), values={"lr": value}) for value in (1, 2)]
+    session = Session(tmp_path)
+    for _ in range(2):
+        for one in params:
+            session.tracker.log_params(one)
+        session.finish()
+        assert Reader(session.folder).json("params") == {"lr": 2}
+        assert Reader(session.folder).text("status") == "finished"
+        session = Session(tmp_path, session)
+
+
 def test_new_files_sort_behind_old_ones_whatever_the_clock_says(tmp_path):
     first = Session(tmp_path)
     first.log("loss", [1])

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 MARK = "multitrack.json"
 SESSION_FILE = "events.out.tfevents.0000000000.hparams"
+WHOLE_RUN = "run"
+"""Kind of the texts that belong to no step."""
 LONGEST_NAME = 200
 """Bytes of the longest file name that we make; file systems take 255."""
 MOST_PENDING = 16 * 1024 * 1024
@@ -73,11 +75,13 @@ class History(NamedTuple):
         events: hashes of the events.
         steps: the latest step of each tag.
         owners: the kind and the key that each tag stands for.
+        texts: the latest content of each text of the whole run.
     """
 
     events: set[int]
     steps: dict[str, int]
     owners: dict[str, tuple[str, str]]
+    texts: dict[str, str]
 
 
 class EventFile:
@@ -136,7 +140,8 @@ class LogFolder:
     def __init__(self, path: Path, session: Session) -> None:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
-        self.session = load_session(path) or session
+        kept = load_session(path)
+        self.session = kept if kept and kept.run_id == session.run_id else session
         if self.session.status:
             self.session.status = "running"
         self.save()
@@ -162,9 +167,12 @@ class LogFolder:
         self._add(messages.event(record.time, record.step, values), is_restart=goes_back)
 
     def show(self, key: str, at: float, text: str) -> None:
-        """Write a text that belongs to the whole run."""
-        value = messages.text(self.tag(key, "run"), text, "run", key)
-        self._add(messages.event(at, 0, [value]))
+        """Write a text that belongs to the whole run, unless it is the one shown already."""
+        tag = self.tag(key, WHOLE_RUN)
+        if self._history.texts.get(tag) != text:
+            value = messages.text(tag, text, WHOLE_RUN, key)
+            self._write(messages.event(at, 0, [value]).SerializeToString())
+            self._history.texts[tag] = text
 
     def keep(self, source: Path, place: str) -> None:
         """Copy a file into the folder.
@@ -274,7 +282,7 @@ def component(name: str) -> str:
 def _read_history(path: Path) -> History:
     from tensorboard.compat.proto.event_pb2 import Event
 
-    history = History(set(), {}, {})
+    history = History(set(), {}, {}, {})
     for file in _event_files(path):
         for serialized in _records_of(file):
             history.events.add(hash(serialized))
@@ -306,6 +314,8 @@ def _note(history: History, event: Event) -> None:
         if value.tag not in history.owners:
             history.owners[value.tag] = messages.owner(value)
         history.steps[value.tag] = max(event.step, history.steps.get(value.tag, event.step))
+        if history.owners[value.tag][0] == WHOLE_RUN:
+            history.texts[value.tag] = value.tensor.string_val[0].decode()
 
 
 def _session_file(session: Session) -> bytes:

@@ -68,6 +68,7 @@ class DeliveryCases(Suite):
                 f"expected {short(list(expected.values()))}, as {self.tracker_type.repeat} says"
             )
         assert second.stored.params == first.stored.params, "the repeat changed the params"
+        self._check_status(second, "finished")
         self._check_same_run(first, second)
 
     def test_killed_courier(self, tmp_path: Path) -> None:
@@ -84,6 +85,7 @@ class DeliveryCases(Suite):
             run.log({"loss": step / 4}, step=step)
         delivered = self.finish_and_deliver(run, tmp_path)
         self._check_steps(delivered, range(10))
+        self._check_status(delivered, "finished")
         expected = {"lr": self.stored_param(0.1)}
         if "log_params" not in self.gaps:
             assert delivered.stored.params == expected, f"params: {delivered.stored.params}"
