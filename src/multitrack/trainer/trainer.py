@@ -29,13 +29,13 @@ from multitrack.trainer.engine import build_accelerator, seed_all
 from multitrack.trainer.loop import losses
 from multitrack.trainer.loop.evaluation import EvaluationLoop, Outcome
 from multitrack.trainer.loop.memory import MemoryMeter
-from multitrack.trainer.loop.meter import LossMeter
 from multitrack.trainer.loop.plan import Plan, make_plan
 from multitrack.trainer.loop.prepare import (
+    begin_progress,
     enable_gradient_checkpointing,
-    new_meter,
     prepare_training,
 )
+from multitrack.trainer.loop.progress import Progress
 from multitrack.trainer.loop.signals import Sigterm
 from multitrack.trainer.loop.speed import speed_metrics
 from multitrack.trainer.loop.training import TrainingLoop
@@ -231,14 +231,14 @@ class Trainer:
             plan = make_plan(self.args, loader)
             self._begin_state(plan, checkpoint)
             model = prepare_training(self, plan.max_steps, checkpoint)
-            meter = new_meter(self, checkpoint)
+            progress = begin_progress(self, plan, checkpoint)
             self._refresh_references(loader)
             self.start_time = time.time()
             self._first_step = self.state.global_step
             self._first_tokens = self.state.num_input_tokens_seen
             model.zero_grad()
-            TrainingLoop(self, model, loader, plan, meter, sigterm, checkpoint).run()
-            return self._finish(plan, meter, memory)
+            TrainingLoop(self, model, loader, progress, sigterm, checkpoint).run()
+            return self._finish(progress, memory)
 
     def _begin_state(self, plan: Plan, checkpoint: Path | None) -> None:
         self.state = self._new_state()
@@ -265,11 +265,11 @@ class Trainer:
         handler.model, handler.train_dataloader = self.model, loader
         handler.optimizer, handler.lr_scheduler = self.optimizer, self.lr_scheduler
 
-    def _finish(self, plan: Plan, meter: LossMeter, memory: MemoryMeter) -> TrainOutput:
+    def _finish(self, progress: Progress, memory: MemoryMeter) -> TrainOutput:
         self.work.settle(self.state, self.accelerator)
-        loss = meter.finish(self.accelerator, self.state.global_step)
+        loss = progress.meter.finish(self.accelerator, self.state.global_step)
         steps = self.state.global_step - self._first_step
-        samples = plan.samples * steps / max(plan.max_steps, 1)
+        samples = progress.plan.samples * steps / max(progress.plan.max_steps, 1)
         metrics: dict[str, Any] = speed_metrics(
             "train", self.start_time, samples=samples, steps=steps
         )
@@ -519,10 +519,10 @@ class Trainer:
             saver.save_model_files(self, weights, folder)
         self.accelerator.wait_for_everyone()
 
-    def save_checkpoint(self, model: Any, meter: LossMeter) -> None:
+    def save_checkpoint(self, model: Any, progress: Progress) -> None:
         """Save where training stands, and tell callbacks."""
         self.work.settle(self.state, self.accelerator)
-        folder = saver.save_checkpoint(self, model, meter)
+        folder = saver.save_checkpoint(self, model, progress)
         self.fire("on_save", checkpoint_dir=str(folder))
 
     def _take_memory(self, memory: MemoryMeter) -> dict[str, int]:

@@ -18,11 +18,11 @@ from multitrack.trainer.checkpoints.folders import (
 from multitrack.trainer.checkpoints.weights import save_weights
 
 if TYPE_CHECKING:
-    from multitrack.trainer.loop.meter import LossMeter
+    from multitrack.trainer.loop.progress import Progress
     from multitrack.trainer.trainer import Trainer
 
 
-def save_checkpoint(trainer: Trainer, model: Any, meter: LossMeter) -> Path:
+def save_checkpoint(trainer: Trainer, model: Any, progress: Progress) -> Path:
     """Save where training stands, and return the checkpoint's folder.
 
     The folder gets its name when all in it is on the disk. Then the checkpoints that are too
@@ -33,7 +33,7 @@ def save_checkpoint(trainer: Trainer, model: Any, meter: LossMeter) -> Path:
     if trainer.args.should_save:
         atomic.begin(folder)
     trainer.accelerator.wait_for_everyone()
-    _write_parts(trainer, model, meter, atomic.workplace_of(folder))
+    _write_parts(trainer, model, progress, atomic.workplace_of(folder))
     trainer.accelerator.wait_for_everyone()
     if trainer.args.should_save:
         atomic.commit(folder)
@@ -64,7 +64,7 @@ def delete_superseded(trainer: Trainer, newest: Path) -> None:
     trainer.accelerator.wait_for_everyone()
 
 
-def _write_parts(trainer: Trainer, model: Any, meter: LossMeter, folder: Path) -> None:
+def _write_parts(trainer: Trainer, model: Any, progress: Progress, folder: Path) -> None:
     args, accelerator = trainer.args, trainer.accelerator
     weights = store.gather_weights(accelerator, model)
     if args.should_save:
@@ -76,7 +76,7 @@ def _write_parts(trainer: Trainer, model: Any, meter: LossMeter, folder: Path) -
             torch.save(trainer.lr_scheduler.state_dict(), folder / store.SCHEDULER_FILE)
             if accelerator.scaler is not None:
                 torch.save(accelerator.scaler.state_dict(), folder / store.SCALER_FILE)
-        store.save_process(folder, args.process_index, args.world_size, meter)
+        store.save_process(folder, args.process_index, args.world_size, progress)
     if args.should_save:
         trainer.state.refresh_callbacks([*trainer.callback_handler.callbacks, trainer.control])
         trainer.state.save_to_json(folder / STATE_FILE)

@@ -1,4 +1,4 @@
-"""The files of a checkpoint beside the weights: optimizer, scheduler, scaler, generators, loss."""
+"""The files of a checkpoint beside the weights: optimizer, scheduler, scaler, process states."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from torch.distributed.checkpoint.state_dict import (
 from multitrack.trainer.checkpoints import rng
 
 if TYPE_CHECKING:
-    from multitrack.trainer.loop.meter import LossMeter
+    from multitrack.trainer.loop.progress import Progress
 
 OPTIMIZER_FILE = "optimizer.pt"
 SCHEDULER_FILE = "scheduler.pt"
@@ -76,18 +76,18 @@ def load_optimizer(accelerator: Accelerator, model: Any, optimizer: Any, folder:
         _inner(optimizer).load_state_dict(state)
 
 
-def save_process(folder: Path, rank: int, world_size: int, meter: LossMeter) -> None:
-    """Write what each process has of its own: its random generators and its losses."""
+def save_process(folder: Path, rank: int, world_size: int, progress: Progress) -> None:
+    """Write what each process has of its own: its random generators, progress and losses."""
     torch.save(rng.collect(), _own_file(folder, "rng_state", ".pth", rank, world_size))
-    path = _own_file(folder, "loss_window", ".json", rank, world_size)
-    path.write_text(json.dumps(meter.state_dict()) + "\n")
+    path = _own_file(folder, "progress", ".json", rank, world_size)
+    path.write_text(json.dumps(progress.state_dict()) + "\n")
 
 
-def load_loss(folder: Path, rank: int, world_size: int, meter: LossMeter) -> None:
-    """Read the losses that a process had gathered since the last log, if they were kept."""
-    path = _own_file(folder, "loss_window", ".json", rank, world_size)
+def load_progress(folder: Path, rank: int, world_size: int, progress: Progress) -> None:
+    """Read a process's progress and losses, if they were kept."""
+    path = _own_file(folder, "progress", ".json", rank, world_size)
     if path.is_file():
-        meter.load_state_dict(json.loads(path.read_text()))
+        progress.load_state_dict(json.loads(path.read_text()))
 
 
 def restore_generators(folder: Path, rank: int, world_size: int) -> None:

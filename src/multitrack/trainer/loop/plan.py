@@ -33,10 +33,6 @@ class Plan:
     accumulation: int
     samples: float
 
-    def position(self, step: int) -> tuple[int, int]:
-        """Return the epoch and the update step in it that come after so many steps."""
-        return divmod(step, self.steps_per_epoch)
-
     def micro_batches(self, step_in_epoch: int) -> int:
         """Return how many micro-batches an update step has."""
         done = step_in_epoch * self.accumulation

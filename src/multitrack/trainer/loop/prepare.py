@@ -1,4 +1,4 @@
-"""What a training needs before its first step: prepared model, optimizer, scheduler, loss meter."""
+"""What a training needs before its first step: prepared model, optimizer, scheduler, progress."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from accelerate import Accelerator
 from multitrack.trainer.checkpoints import store
 from multitrack.trainer.checkpoints.weights import load_weights, read_weights
 from multitrack.trainer.loop.meter import LossMeter
+from multitrack.trainer.loop.plan import Plan
+from multitrack.trainer.loop.progress import Progress
 
 if TYPE_CHECKING:
     from multitrack.trainer.trainer import Trainer
@@ -36,13 +38,15 @@ def prepare_training(trainer: Trainer, max_steps: int, checkpoint: Path | None) 
     return model
 
 
-def new_meter(trainer: Trainer, checkpoint: Path | None) -> LossMeter:
-    """Return the loss meter, with what a checkpoint has of it."""
+def begin_progress(trainer: Trainer, plan: Plan, checkpoint: Path | None) -> Progress:
+    """Return where training stands, from the checkpoint if there is one."""
     args, step = trainer.args, trainer.state.global_step
     meter = LossMeter(args.device, step, hide_non_finite=args.logging_nan_inf_filter)
+    progress = Progress(plan, meter)
+    progress.place(step)
     if checkpoint is not None:
-        store.load_loss(checkpoint, args.process_index, args.world_size, meter)
-    return meter
+        store.load_progress(checkpoint, args.process_index, args.world_size, progress)
+    return progress
 
 
 def enable_gradient_checkpointing(model: Any, options: dict[str, Any] | None) -> None:

@@ -5,18 +5,15 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from multitrack.trainer.checkpoints import store
 from multitrack.trainer.data.loaders import at_position
 from multitrack.trainer.loop.best import best_metric_of, note_best_metric
-from multitrack.trainer.loop.meter import LossMeter
-from multitrack.trainer.loop.plan import Plan
+from multitrack.trainer.loop.progress import Progress
 from multitrack.trainer.loop.signals import Sigterm, TrainingInterrupted
 from multitrack.trainer.optim.step import clip_gradients, learning_rate_of, step_scheduler
 
@@ -26,23 +23,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-@dataclass
-class LastStep:
-    """What the last update step leaves to be logged."""
-
-    grad_norm: torch.Tensor | float | None = None
-    learning_rate: float | None = None
-
-
 class TrainingLoop:
-    """One run of the loop, from wherever the state stands to the end.
+    """One run of the loop, from wherever the progress stands to the end.
 
     Args:
         trainer: what is trained, and who listens.
         model: the model as accelerate prepared it.
         loader: the training batches.
-        plan: the length of the training.
-        meter: sums the loss.
+        progress: where training stands, and where it should come to.
         sigterm: notices that training should stop.
         checkpoint: what training goes on from, if it does.
     """
@@ -52,86 +40,95 @@ class TrainingLoop:
         trainer: Trainer,
         model: Any,
         loader: Any,
-        plan: Plan,
-        meter: LossMeter,
+        progress: Progress,
         sigterm: Sigterm,
         checkpoint: Path | None,
     ) -> None:
         self.trainer = trainer
         self.model = model
         self.loader = loader
-        self.plan = plan
-        self.meter = meter
+        self.plan = progress.plan
+        self.progress = progress
         self.sigterm = sigterm
         self.checkpoint = checkpoint
-        self.last = LastStep()
 
     def run(self) -> None:
         """Train until the plan is fulfilled or a callback stops it."""
-        trainer, state = self.trainer, self.trainer.state
+        trainer, progress = self.trainer, self.progress
         trainer.fire("on_train_begin")
         if trainer.args.eval_on_start:
             trainer.evaluate()
-        if state.global_step >= self.plan.max_steps:
-            return
-        first_epoch, first_step = self.plan.position(state.global_step)
-        if trainer.args.ignore_data_skip:
-            first_step = 0
-        for epoch in range(first_epoch, self.plan.epochs):
-            trainer.fire("on_epoch_begin")
-            self._run_epoch(epoch, first_step if epoch == first_epoch else 0)
+        if progress.epoch_is_over:
+            progress.begin_epoch(progress.epoch + 1)
+        elif trainer.args.ignore_data_skip:
+            progress.step = 0
+        while progress.epoch < self.plan.epochs and (progress.step or not self._is_done):
+            self._run_epoch()
             if trainer.control.should_training_stop:
                 break
+            progress.begin_epoch(progress.epoch + 1)
+
+    @property
+    def _is_done(self) -> bool:
+        return self.trainer.state.global_step >= self.plan.max_steps
 
     @property
     def _is_stopped(self) -> bool:
         control = self.trainer.control
         return control.should_epoch_stop or control.should_training_stop
 
-    def _run_epoch(self, epoch: int, first_step: int) -> None:
-        self.last = LastStep()
-        batches = self._batches(epoch, first_step * self.plan.accumulation)
-        trained = first_step > 0
-        for step in range(first_step, self.plan.steps_per_epoch):
-            group = _take(batches, self.plan.micro_batches(step))
-            self._restore_generators()
-            if not group:
-                break
-            trained = True
-            self._run_step(epoch, step, group)
-            if self._is_stopped:
-                break
-        if not trained:
+    def _run_epoch(self) -> None:
+        """Train an epoch, or what is left of the one that the checkpoint interrupted."""
+        self.trainer.fire("on_epoch_begin")
+        if self.progress.step < self.plan.steps_per_epoch and not self._was_done_before:
+            self._run_steps()
+        self._restore_generators()
+        if self.progress.step == 0:
             self._stop_without_data()
         self.trainer.fire("on_epoch_end")
-        self._act_on_requests()
+        self._act_on_requests(epoch_is_over=True)
 
-    def _batches(self, epoch: int, skipped: int) -> Iterator[Any]:
-        return iter(at_position(self.loader, epoch, skipped))
+    @property
+    def _was_done_before(self) -> bool:
+        """Whether the checkpoint that training goes on from is that of its last step."""
+        return self.checkpoint is not None and self._is_done
+
+    def _run_steps(self) -> None:
+        progress = self.progress
+        if progress.step == 0:
+            self._restore_generators()  # the loader's own random numbers come after the checkpoint
+        batches = iter(
+            at_position(self.loader, progress.epoch, progress.step * self.plan.accumulation)
+        )
+        for step in range(progress.step, self.plan.steps_per_epoch):
+            group = _take(batches, self.plan.micro_batches(step))
+            self._restore_generators()  # but those of the batches skipped were before it
+            if not group:
+                break
+            self._run_step(group)
+            if self._is_stopped:
+                break
 
     def _restore_generators(self) -> None:
-        """Set the random generators as the checkpoint has them, once the data is in position."""
+        """Set the random generators as the checkpoint has them, the first time."""
         if self.checkpoint is not None:
             args = self.trainer.args
             store.restore_generators(self.checkpoint, args.process_index, args.world_size)
             self.checkpoint = None
 
-    def _run_step(self, epoch: int, step: int, group: list[Any]) -> None:
+    def _run_step(self, group: list[Any]) -> None:
         trainer = self.trainer
         everywhere = trainer.args.average_tokens_across_devices
         items = trainer.count_items(group, everywhere=everywhere)
         trainer.accumulated = len(group)
         trainer.fire("on_step_begin")
-        for index, inputs in enumerate(group):
-            is_last = index == len(group) - 1
-            self._run_micro_batch(inputs, items, is_last=is_last)
-            if is_last:
-                done = step * self.plan.accumulation + index + 1
-                self._update(epoch + done / self.plan.batches_per_epoch)
-            else:
-                trainer.fire("on_substep_end")
+        for inputs in group[:-1]:
+            self._run_micro_batch(inputs, items, is_last=False)
+            trainer.fire("on_substep_end")
             if self._is_stopped:
-                break
+                return
+        self._run_micro_batch(group[-1], items, is_last=True)
+        self._update(len(group))
 
     def _run_micro_batch(self, inputs: Any, items: Any, *, is_last: bool) -> None:
         trainer = self.trainer
@@ -139,45 +136,53 @@ class TrainingLoop:
         context = contextlib.nullcontext() if is_last else accelerator.no_sync(self.model)
         with context:
             loss = trainer.training_step(self.model, inputs, items)
-        self.meter.add(loss, trainer.state.global_step)
+        self.progress.meter.add(loss, trainer.state.global_step)
         trainer.work.add(inputs)
 
-    def _update(self, epoch: float) -> None:
+    def _update(self, micro_batches: int) -> None:
         """Step the optimizer and the scheduler, and do what is due after the step."""
         trainer = self.trainer
         accelerator, scheduler = trainer.accelerator, trainer.lr_scheduler
-        self.last.grad_norm = clip_gradients(accelerator, self.model, trainer.args.max_grad_norm)
+        norm = clip_gradients(accelerator, self.model, trainer.args.max_grad_norm)
         trainer.fire("on_pre_optimizer_step")
         trainer.optimizer.step()
         trainer.fire("on_optimizer_step")
-        self.last.learning_rate = learning_rate_of(trainer.optimizer, scheduler)
+        rate = learning_rate_of(trainer.optimizer, scheduler)
         step_scheduler(accelerator, scheduler)
         self.model.zero_grad()
-        trainer.state.global_step += 1
-        trainer.state.epoch = epoch
+        self._advance(micro_batches, norm, rate)
         trainer.fire("on_step_end")
-        self._act_on_requests()
+        self._act_on_requests(epoch_is_over=False)
         self._stop_on_signal()
 
-    def _act_on_requests(self) -> None:
+    def _advance(self, micro_batches: int, grad_norm: Any, learning_rate: float) -> None:
+        progress, state = self.progress, self.trainer.state
+        done = progress.step * self.plan.accumulation + micro_batches
+        state.epoch = progress.epoch + done / self.plan.batches_per_epoch
+        state.global_step += 1
+        progress.step += 1
+        progress.grad_norm, progress.learning_rate = grad_norm, learning_rate
+
+    def _act_on_requests(self, *, epoch_is_over: bool) -> None:
         """Log, evaluate and save, in this order, as far as callbacks asked for it."""
-        trainer = self.trainer
+        trainer, meter = self.trainer, self.progress.meter
         control = trainer.control
         if control.should_log or control.should_evaluate or control.should_save:
             trainer.work.settle(trainer.state, trainer.accelerator)
-        if control.should_log and trainer.state.global_step > self.meter.logged_step:
+        if control.should_log and trainer.state.global_step > meter.logged_step:
             self._log_loss()
         if trainer.control.should_evaluate:
             self._evaluate()
+        self.progress.epoch_is_over = epoch_is_over
         if trainer.control.should_save:
-            trainer.save_checkpoint(self.model, self.meter)
+            trainer.save_checkpoint(self.model, self.progress)
 
     def _log_loss(self) -> None:
-        trainer = self.trainer
-        logs = {"loss": self.meter.take(trainer.accelerator, trainer.state.global_step)}
-        if self.last.grad_norm is not None:
-            logs["grad_norm"] = float(self.last.grad_norm)
-        rate = self.last.learning_rate
+        trainer, progress = self.trainer, self.progress
+        logs = {"loss": progress.meter.take(trainer.accelerator, trainer.state.global_step)}
+        if progress.grad_norm is not None:
+            logs["grad_norm"] = float(progress.grad_norm)
+        rate = progress.learning_rate
         if rate is None:
             rate = learning_rate_of(trainer.optimizer, trainer.lr_scheduler)
         trainer.log({**logs, "learning_rate": rate}, trainer.start_time)
@@ -200,7 +205,7 @@ class TrainingLoop:
         if not self.sigterm.asks_to_stop():
             return
         if self.trainer.args.save_strategy != "no":
-            self.trainer.save_checkpoint(self.model, self.meter)
+            self.trainer.save_checkpoint(self.model, self.progress)
         raise TrainingInterrupted(self.trainer.state.global_step)
 
     def _stop_without_data(self) -> None:
