@@ -87,7 +87,8 @@ def backends(session: nox.Session, backend: str, client: str) -> None:
     session.install(*_package(backend), *_group("test"))
     page = f"tests/docs/test_pages.py::test_page[backends/{backend}.md]"
     examples = [page] if client == "newest" else []
-    session.run("pytest", f"tests/backends/test_{backend}.py", *examples, *session.posargs)
+    suites = sorted(map(str, Path("tests/backends").glob(f"test_{backend}*.py")))
+    session.run("pytest", *suites, *examples, *session.posargs)
 
 
 @nox.session
