@@ -1,0 +1,111 @@
+"""multitrack in the Trainer of transformers.
+
+Either add the callback,
+
+    from multitrack.compat.transformers import TrackingCallback
+
+    Trainer(..., callbacks=[TrackingCallback(report_to=["tensorboard", "wandb"])])
+
+or call `install` once, after which ``TrainingArguments(report_to=["tensorboard", "wandb"])``
+goes through multitrack.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import transformers
+import transformers.trainer
+from transformers import TrainerCallback
+
+from multitrack.trackers import callback, registry
+
+NAME = "multitrack"
+"""What ``report_to`` may say for the trackers in ``MULTITRACK_REPORT_TO``."""
+RESOLVER = "get_reporting_integration_callbacks"
+"""The function that turns ``report_to`` into callbacks, where their Trainer looks for it."""
+STATE = "MultitrackRun"
+"""The entry of a checkpoint's ``stateful_callbacks`` that holds the run's id."""
+
+
+class TrackingCallback(callback.TrackingCallback, TrainerCallback):
+    """`multitrack.TrackingCallback` for the Trainer of transformers; it takes the same arguments.
+
+    The Trainer of transformers has no event for training that fails. This callback wraps
+    ``transformers.Trainer.train`` once, so that a run which raises or is interrupted gets its
+    status at once. Every trial of a hyper-parameter search is a run of its own. A checkpoint
+    carries the run's id, and training that is resumed from it goes on with the same run.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _announce_failures()
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Begin the run, or go on with the one that the checkpoint names."""
+        if state.is_hyper_param_search:
+            self._leave_trial()
+        elif self.run_id is None and STATE in state.stateful_callbacks:
+            self.run_id = state.stateful_callbacks[STATE]["attributes"]["run_id"]
+        super().on_train_begin(args, state, control, **kwargs)
+        if state.is_hyper_param_search and self.run is not None:
+            self.run.set_tags({"trial": state.trial_name or ""})
+            self.run.log_params({"trial": state.trial_params or {}})
+        state.stateful_callbacks[STATE] = self.state()
+
+    def _leave_trial(self) -> None:
+        """Let the couriers of the last trial end by themselves."""
+        if self.run is not None:
+            self.run.finish(timeout=0, quiet=True)
+        self.run = self.run_id = None
+
+
+def install() -> None:
+    """Take over ``report_to`` of transformers' training arguments.
+
+    The trackers that multitrack knows are reported to by one `TrackingCallback`; any other
+    name keeps its own callback. ``report_to=["multitrack"]`` stands for the trackers that the
+    variable ``MULTITRACK_REPORT_TO`` names.
+
+    Example:
+        >>> from multitrack.compat import transformers
+        >>> transformers.install()
+    """
+    theirs = getattr(transformers.trainer, RESOLVER)
+    if not hasattr(theirs, "__wrapped__"):
+        setattr(transformers.trainer, RESOLVER, _reporting_through(theirs))
+
+
+def _reporting_through(theirs: Callable[[Any], list[Any]]) -> Callable[[Any], list[Any]]:
+    @functools.wraps(theirs)
+    def callbacks_of(report_to: str | Iterable[str] | None) -> list[Any]:
+        asked = [report_to] if isinstance(report_to, str) else list(report_to or [])
+        known = {*registry.names(), *registry.ALIASES}
+        ours = [name for name in asked if name in known]
+        if NAME in asked:
+            ours += registry.resolve(None)
+        others = theirs([name for name in asked if name not in {*known, NAME}])
+        return [*others, TrackingCallback(report_to=ours)] if ours else others
+
+    return callbacks_of
+
+
+def _announce_failures() -> None:
+    """Give tracking callbacks the event that transformers lacks."""
+    train = transformers.Trainer.train
+    if hasattr(train, "__wrapped__"):
+        return
+
+    @functools.wraps(train)
+    def announcing(trainer: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return train(trainer, *args, **kwargs)
+        except BaseException as error:
+            for each in trainer.callback_handler.callbacks:
+                if isinstance(each, TrackingCallback):
+                    each.on_exception(trainer.args, trainer.state, trainer.control, exception=error)
+            raise
+
+    setattr(transformers.Trainer, "train", announcing)  # noqa: B010 - a method, to type checkers

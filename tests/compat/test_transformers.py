@@ -1,0 +1,149 @@
+"""multitrack in the real Trainer of transformers, read back from the journal."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from multitrack.compat import transformers as compat
+from multitrack.trackers.folder import find_runs
+from multitrack.trackers.history import read_history
+
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(4, 2)
+
+    def forward(self, inputs, labels):
+        logits = self.layer(inputs)
+        return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
+
+
+DATA = [{"inputs": torch.full((4,), i / 10), "labels": torch.tensor(i % 2)} for i in range(32)]
+
+
+def make_trainer(tmp_path, callbacks, **arguments):
+    defaults = {"max_steps": 6, "logging_steps": 2, "save_strategy": "no", "use_cpu": True}
+    args = TrainingArguments(
+        output_dir=str(tmp_path / "out"), disable_tqdm=True, **(defaults | arguments)
+    )
+    return Trainer(Model(), args, train_dataset=DATA, eval_dataset=DATA[:8], callbacks=callbacks)
+
+
+def histories(tmp_path):
+    return [read_history(run) for run in find_runs(tmp_path / "out" / "multitrack")]
+
+
+@pytest.fixture
+def tracking():
+    callback = compat.TrackingCallback(report_to="none")
+    yield callback
+    if callback.run:
+        callback.run.finish()
+
+
+def test_training_evaluation_and_prediction_are_one_run(tmp_path, tracking):
+    trainer = make_trainer(tmp_path, [tracking], run_name="hello", eval_strategy="steps")
+    trainer.train()
+    trainer.evaluate()
+    trainer.predict(DATA[:8])
+    tracking.run.finish()
+    [history] = histories(tmp_path)
+    assert history.header.name == "hello"
+    assert history.header.config["args"]["max_steps"] == 6
+    assert history.header.config["model"] == {"num_parameters": 10}
+    assert list(history.series["train/loss"].steps) == [2, 4, 6]
+    assert list(history.series["eval/loss"].steps) == [2, 4, 6, 6]
+    assert list(history.series["test/loss"].steps) == [6]
+    assert history.summary["train/train_loss"] == history.series["train/train_loss"].last.value
+    assert history.status == "finished"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(ValueError("no"), "failed"), (KeyboardInterrupt(), "interrupted")]
+)
+def test_training_that_raises_is_told_at_once(tmp_path, tracking, error, status):
+    class Raising(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            raise error
+
+    trainer = make_trainer(tmp_path, [tracking, Raising()])
+    with pytest.raises(type(error)):
+        trainer.train()
+    [history] = histories(tmp_path)
+    assert history.status == status
+
+
+def test_training_resumed_from_a_checkpoint_goes_on_with_its_run(tmp_path, tracking):
+    options = {"save_strategy": "steps", "save_steps": 3, "logging_steps": 1}
+    make_trainer(tmp_path, [tracking], max_steps=3, **options).train()
+    tracking.run.finish()
+    again = compat.TrackingCallback(report_to="none")
+    make_trainer(tmp_path, [again], **options).train(resume_from_checkpoint=True)
+    again.run.finish()
+    [history] = histories(tmp_path)
+    assert again.run_id == tracking.run_id
+    assert len(history.resumed) == 1
+    assert list(history.series["train/loss"].steps) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_checkpoint_without_a_run_is_resumed_and_saved_again(tmp_path, tracking):
+    options = {"save_strategy": "steps", "save_steps": 3}
+    make_trainer(tmp_path, [], max_steps=3, **options).train()
+    make_trainer(tmp_path, [tracking], **options).train(resume_from_checkpoint=True)
+    assert (tmp_path / "out" / "checkpoint-6").is_dir()
+    assert tracking.run_id
+
+
+def test_every_trial_of_a_search_is_a_run(tmp_path, tracking):
+    trainer = make_trainer(tmp_path, [tracking])
+    for trial, rate in enumerate([0.1, 0.2]):
+        trainer.state.is_hyper_param_search = True
+        trainer.state.trial_name = f"trial-{trial}"
+        trainer.state.trial_params = {"learning_rate": rate}
+        tracking.on_train_begin(trainer.args, trainer.state, trainer.control, model=trainer.model)
+    first, second = histories(tmp_path)
+    assert first.params["trial"] == {"learning_rate": 0.1}
+    assert second.params["trial"] == {"learning_rate": 0.2}
+    assert first.status == "finished"
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_transformers import *
+compat.install()
+compat.install()
+trainer = make_trainer(Path({out!r}), [], report_to={report_to!r})
+print([type(c).__module__ for c in trainer.callback_handler.callbacks])
+trainer.train()
+"""
+
+
+@pytest.mark.parametrize("report_to", [["multitrack"], ["notebook"]])
+def test_installed_report_to_goes_through_multitrack(tmp_path, report_to):
+    code = SCRIPT.format(tests=str(Path(__file__).parent), out=str(tmp_path), report_to=report_to)
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env={
+            **os.environ,
+            "MULTITRACK_REPORT_TO": "notebook",
+            "NOTEBOOK_DIR": str(tmp_path / "notebook"),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "multitrack.compat.transformers" in result.stdout
+    assert "multitrack: notebook: delivered" in result.stderr
+    [history] = histories(tmp_path)
+    assert list(history.series["train/loss"].steps) == [2, 4, 6]
+    assert history.status == "finished"
