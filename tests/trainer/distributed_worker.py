@@ -1,0 +1,161 @@
+"""What each of two processes does for the tests of distributed training.
+
+Each task works in a folder of its own, and writes down there what it saw.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tiny
+import torch
+
+from multitrack.trainer import Trainer, TrainerCallback, TrainingArguments, TrainingInterrupted
+
+RANK = int(os.environ["RANK"])
+FOLDER = Path()
+
+
+def write(**found: Any) -> None:
+    """Keep what this process found, for the test to read."""
+    (FOLDER / f"found-{RANK}.json").write_text(json.dumps(found))
+
+
+def trainer(*callbacks: Any, count: int = 13, **options: Any) -> Trainer:
+    """Make a Trainer on this process."""
+    defaults = {
+        "per_device_train_batch_size": 2,
+        "per_device_eval_batch_size": 4,
+        "learning_rate": 0.05,
+        "max_steps": 6,
+        "logging_steps": 2,
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "use_cpu": True,
+    }
+    dropout = options.pop("dropout", 0.0)
+    own = {n: options.pop(n) for n in ("compute_metrics", "train") if n in options}
+    return Trainer(
+        tiny.TinyModel(dropout=dropout),
+        TrainingArguments(str(FOLDER / "out"), **{**defaults, **options}),
+        train_dataset=own.get("train", tiny.samples(44)),
+        eval_dataset=tiny.samples(count, seed=2),
+        compute_metrics=own.get("compute_metrics"),
+        callbacks=list(callbacks),
+    )
+
+
+def weights(of: Trainer) -> list[float]:
+    """Return all weights as one list."""
+    values: list[float] = torch.cat([p.flatten() for p in of.model.parameters()]).tolist()
+    return values
+
+
+def train() -> None:
+    """Train, and show what each process has in the end."""
+    recorder = tiny.Recorder()
+    seen: list[Any] = []
+
+    def compute(prediction: Any) -> dict[str, float]:
+        seen.append([list(prediction.label_ids.shape), list(prediction.predictions.shape)])
+        return {"mae": float(np.abs(prediction.predictions - prediction.label_ids).mean())}
+
+    one = trainer(
+        recorder,
+        eval_strategy="steps",
+        eval_steps=3,
+        save_strategy="steps",
+        save_steps=2,
+        save_total_limit=2,
+        gradient_accumulation_steps=2,
+        compute_metrics=compute,
+    )
+    output = one.train()
+    predicted = one.predict(tiny.samples(11, seed=5))
+    write(
+        weights=weights(one),
+        history=[
+            {k: v for k, v in row.items() if not k.endswith(("runtime", "per_second"))}
+            for row in one.state.log_history
+        ],
+        loss=output.training_loss,
+        events=recorder.events,
+        shapes=seen,
+        predictions=predicted.predictions.tolist(),
+        labels=predicted.label_ids.tolist(),
+        zero=[one.state.is_world_process_zero, one.state.is_local_process_zero],
+        files=sorted(path.name for path in (FOLDER / "out").glob("*/*")),
+        checkpoints=sorted(path.name for path in (FOLDER / "out").glob("checkpoint-*")),
+    )
+
+
+def evaluate() -> None:
+    """Evaluate sets of every length around a whole number of batches."""
+    found = {}
+    for count in (1, 2, 7, 8, 9, 12, 16):
+        one = trainer(count=count)
+        found[str(count)] = [one.evaluate()["eval_loss"], len(one.predict(tiny.samples(count))[0])]
+    write(losses=found)
+
+
+def resume() -> None:
+    """Train at one go, and again from a checkpoint."""
+    options = {"dropout": 0.3, "logging_steps": 3, "save_strategy": "steps", "save_steps": 4}
+    whole = trainer(max_steps=16, **options)
+    whole.train()
+    again = trainer(max_steps=16, **options)
+    again.train(resume_from_checkpoint=FOLDER / "out" / "checkpoint-4")
+    histories = [[r.get("loss") for r in t.state.log_history] for t in (whole, again)]
+    write(whole=weights(whole), again=weights(again), histories=histories)
+
+
+def terminate() -> None:
+    """Send SIGTERM to the second process alone."""
+
+    class Terminates(TrainerCallback):
+        def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if RANK == 1 and state.global_step == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    one = trainer(Terminates, max_steps=100, save_strategy="steps", save_steps=50)
+    try:
+        one.train()
+    except TrainingInterrupted as interrupted:
+        write(step=interrupted.step)
+
+
+def tracked() -> None:
+    """Train with a tracking callback on every process."""
+    from multitrack import TrackingCallback
+
+    callback = TrackingCallback(report_to="none")
+    one = trainer(callback, eval_strategy="steps", eval_steps=3)
+    one.train()
+    write(run=None if callback.run is None else callback.run.id)
+
+
+def stream() -> None:
+    """Train and evaluate on a stream, which one process reads for all."""
+    from torch.utils.data import IterableDataset
+
+    class Stream(IterableDataset):  # type: ignore[type-arg]
+        def __iter__(self) -> Any:
+            return iter(tiny.samples(21, seed=2))
+
+    one = trainer(train=Stream())
+    output = one.train()
+    metrics = one.evaluate(Stream())
+    write(steps=output.global_step, loss=metrics["eval_loss"], weights=weights(one))
+
+
+torch.set_num_threads(1)
+for task in sys.argv[2:]:
+    FOLDER = Path(sys.argv[1]) / task
+    FOLDER.mkdir(exist_ok=True)
+    globals()[task]()

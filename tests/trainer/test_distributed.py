@@ -1,0 +1,158 @@
+"""Two processes on this machine, joined by gloo."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from multitrack.trainer import Trainer, TrainingArguments
+
+pytestmark = pytest.mark.skipif(
+    not torch.distributed.is_gloo_available(), reason="torch.distributed has no gloo here"
+)
+WORKER = Path(__file__).with_name("distributed_worker.py")
+
+
+def launch(folder: Path, *tasks: str) -> None:
+    """Do tasks one after the other in two processes."""
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
+        *("--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"),
+        *(str(WORKER), str(folder), *tasks),
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(WORKER.parent)}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=180, check=False
+    )
+    (folder / "output.txt").write_text(done.stdout + done.stderr)
+
+
+def found(folder: Path) -> list[Any]:
+    """Return what each process found in a task."""
+    paths = [folder / f"found-{rank}.json" for rank in (0, 1)]
+    output = folder.parent / "output.txt"
+    assert all(path.exists() for path in paths), output.read_text()[-4000:]
+    return [json.loads(path.read_text()) for path in paths]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Do all tasks that end well, in one launch."""
+    folder = tmp_path_factory.mktemp("two")
+    launch(folder, "train", "evaluate", "resume", "stream", "tracked")
+    return folder
+
+
+def alone(folder: Path, **options: Any) -> Trainer:
+    """Make the same Trainer in this process: batches twice as large give the same steps."""
+    defaults: dict[str, Any] = {
+        "per_device_train_batch_size": 4,
+        "learning_rate": 0.05,
+        "max_steps": 6,
+        "logging_steps": 2,
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "use_cpu": True,
+    }
+    return Trainer(
+        tiny.TinyModel(),
+        TrainingArguments(str(folder / "alone"), **{**defaults, **options}),
+        train_dataset=tiny.samples(44),
+        eval_dataset=tiny.samples(13, seed=2),
+    )
+
+
+def test_two_processes_train_what_one_does(done: Path, tmp_path: Path) -> None:
+    first, second = found(done / "train")
+    assert first["weights"] == second["weights"]
+    assert first["history"] == second["history"]
+    one = alone(tmp_path, gradient_accumulation_steps=2, eval_strategy="steps", eval_steps=3)
+    output = one.train()
+    flat = torch.cat([p.flatten() for p in one.model.parameters()]).tolist()
+    assert first["weights"] == pytest.approx(flat, abs=1e-5)
+    assert first["loss"] == pytest.approx(output.training_loss, rel=1e-5)
+    for name in ("loss", "eval_loss", "learning_rate", "grad_norm", "epoch"):
+        expected = [row[name] for row in one.state.log_history if name in row]
+        assert [r[name] for r in first["history"] if name in r] == pytest.approx(expected, rel=1e-4)
+    # Every sample is predicted once, in order, on both.
+    assert first["shapes"] == second["shapes"] == [[[13], [13]]] * 2 + [[[11], [11]]]
+    labels = [float(row["labels"]) for row in tiny.samples(11, seed=5)]
+    assert first["labels"] == second["labels"] == pytest.approx(labels)
+    expected_predictions = one.predict(tiny.samples(11, seed=5)).predictions
+    np.testing.assert_allclose(first["predictions"], expected_predictions, atol=1e-4)
+    # Events fire on both; one writes.
+    assert first["events"] == second["events"]
+    assert first["events"].count("on_checkpoint_delete") == 1
+    assert (first["zero"], second["zero"]) == ([True, True], [False, False])
+    assert first["checkpoints"] == ["checkpoint-4", "checkpoint-6"]
+    assert sorted(set(first["files"])) == [
+        "model.safetensors",
+        "optimizer.pt",
+        "progress_0.json",
+        "progress_1.json",
+        "rng_state_0.pth",
+        "rng_state_1.pth",
+        "scheduler.pt",
+        "trainer_state.json",
+        "training_args.json",
+    ]
+
+
+def test_an_evaluation_counts_every_sample_once(done: Path, tmp_path: Path) -> None:
+    first, second = found(done / "evaluate")
+    assert first == second
+    for count, (loss, predictions) in first["losses"].items():
+        one = alone(tmp_path)
+        expected = one.evaluate(tiny.samples(int(count), seed=2))["eval_loss"]
+        assert loss == pytest.approx(expected, rel=1e-6), count
+        assert predictions == int(count)
+
+
+def test_two_processes_go_on_from_a_checkpoint_to_the_bit(done: Path) -> None:
+    for one in found(done / "resume"):
+        assert one["again"] == one["whole"]
+        assert one["histories"][1] == one["histories"][0]
+
+
+def test_sigterm_to_one_stops_both_at_the_same_step(tmp_path: Path) -> None:
+    launch(tmp_path, "terminate")
+    first, second = found(tmp_path / "terminate")
+    assert first["step"] == second["step"] == 5
+    folder = tmp_path / "terminate" / "out" / "checkpoint-5"
+    assert (folder / "rng_state_1.pth").is_file()
+    assert json.loads((folder / "trainer_state.json").read_text())["global_step"] == 5
+
+
+def test_only_the_first_process_reports(done: Path) -> None:
+    first, second = found(done / "tracked")
+    assert second["run"] is None
+    folder = done / "tracked" / "out" / "multitrack"
+    assert [path.name for path in folder.iterdir()] == [first["run"]]
+    lines = (folder / first["run"] / "journal.jsonl").read_text()
+    points = [json.loads(line) for line in lines.splitlines()]
+    steps = [p["step"] for p in points if p["type"] == "metrics" and "train/loss" in p["values"]]
+    assert steps == [2, 4, 6]
+
+
+def test_a_stream_is_shared_out_and_evaluated_whole(done: Path, tmp_path: Path) -> None:
+    first, second = found(done / "stream")
+    assert first == second
+    assert first["steps"] == 6
+    one = alone(tmp_path)
+    with torch.no_grad():
+        position = 0
+        for parameter in one.model.parameters():
+            values = torch.tensor(first["weights"][position : position + parameter.numel()])
+            parameter.copy_(values.reshape(parameter.shape))
+            position += parameter.numel()
+    expected = one.evaluate(tiny.samples(21, seed=2))["eval_loss"]
+    assert first["loss"] == pytest.approx(expected, rel=1e-6)
