@@ -101,9 +101,10 @@ def trainer(session: nox.Session) -> None:
 
 @nox.session
 def transformers(session: nox.Session) -> None:
-    """Hold the reference Trainer against the Trainer of transformers."""
-    session.install(*_package("transformers"), *_group("test"))
-    session.run("pytest", "tests/trainer/test_against_transformers.py", *session.posargs)
+    """Hold the reference Trainer against that of transformers, and multitrack in the latter."""
+    session.install(*_package("transformers"), *_group("test"), "--editable", "tests/plugin")
+    suites = ("tests/trainer/test_against_transformers.py", "tests/compat/test_transformers.py")
+    session.run("pytest", *suites, *session.posargs)
 
 
 @nox.session
