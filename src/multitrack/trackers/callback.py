@@ -63,6 +63,9 @@ class TrackingCallback:
         >>> trainer.add_callback(TrackingCallback(report_to=["tensorboard", "wandb"]))
     """
 
+    is_reporter = True
+    """The reference Trainer calls it after all others, and always gives it back its state."""
+
     def __init__(
         self,
         report_to: str | Iterable[str] | None = None,
