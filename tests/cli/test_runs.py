@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from multitrack.trackers.folder import CourierState
+from multitrack.trackers.locks import FileLock
 from multitrack.trackers.records import End, Text
 
 

@@ -9,10 +9,10 @@ import sys
 import time
 
 import pytest
-from filelock import FileLock
 from multitrack_notebook import read_notebook
 
 from multitrack.trackers.folder import CourierState
+from multitrack.trackers.locks import FileLock
 
 pytestmark = pytest.mark.usefixtures("notebooks")
 

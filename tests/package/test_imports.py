@@ -11,7 +11,7 @@ import pytest
 from multitrack.trackers import backends, registry
 
 HEAVY = {"torch", "numpy", "accelerate", "transformers", "lightning", "pandas", "matplotlib"}
-ALSO_LAZY = {"filelock", "msgspec", "packaging", "PIL", "rich", "typer"}
+ALSO_LAZY = {"msgspec", "packaging", "PIL", "rich", "typer"}
 BUDGET = 40
 """Modules that ``import multitrack`` may add to those of Python itself."""
 ADAPTERS = [

@@ -6,7 +6,6 @@ import math
 
 import msgspec
 import pytest
-from filelock import FileLock
 
 from multitrack import start_run
 from multitrack.trackers.folder import CourierState
@@ -15,9 +14,9 @@ from multitrack.trackers.history import (
     Series,
     UnreadableRunError,
     glance,
-    is_locked,
     read_history,
 )
+from multitrack.trackers.locks import FileLock
 from multitrack.trackers.records import Codec, End, Metrics, Resumed
 
 
@@ -172,15 +171,3 @@ def test_extremes_are_the_first_of_their_value():
     assert series.lowest == (1, 1.0)
     assert series.highest == (0, 2.0)
     assert math.isnan(series.last.value)
-
-
-def test_asking_for_a_lock_neither_makes_nor_takes_it(tmp_path):
-    path = tmp_path / "lock"
-    assert not is_locked(path)
-    assert not path.exists()
-    path.touch()
-    assert not is_locked(path)
-    with FileLock(path):
-        assert is_locked(path)
-        assert is_locked(path)
-    assert not is_locked(path)

@@ -9,7 +9,8 @@ from contextlib import suppress
 from multitrack.cli._standing import Standing, standing
 from multitrack.trackers import registry
 from multitrack.trackers.folder import CourierState, RunFolder
-from multitrack.trackers.history import UnreadableRunError, glance, is_locked
+from multitrack.trackers.history import UnreadableRunError, glance
+from multitrack.trackers.locks import is_locked
 from multitrack.trackers.process import spawn
 
 STOP_PATIENCE = 10.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from multitrack.trackers.folder import CourierState, RunFolder
-from multitrack.trackers.history import is_locked
+from multitrack.trackers.locks import is_locked
 from multitrack.trackers.records import Status
 
 STYLES = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import subprocess
 import threading
@@ -10,11 +11,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
 
-from filelock import FileLock, Timeout
-
 from multitrack.trackers import registry
 from multitrack.trackers.courier import Courier
 from multitrack.trackers.folder import RunFolder
+from multitrack.trackers.locks import FileLock, LockedError
 from multitrack.trackers.process import keep_settings, secret_variables, spawn
 from multitrack.trackers.protocol import TrackerError
 from multitrack.trackers.settings import Settings
@@ -71,6 +71,10 @@ class Assignment(NamedTuple):
 class Worker(Protocol):
     """One courier at work for this process."""
 
+    @property
+    def pid(self) -> int:
+        """The process that it works in."""
+
     def check(self) -> None:
         """See that it is at work; start it again if it died."""
 
@@ -87,26 +91,41 @@ class Worker(Protocol):
         """Let go of it in a forked child."""
 
 
+class Restarts:
+    """When a courier that died is started again: after 1, 2, 4 … 60 seconds."""
+
+    def __init__(self) -> None:
+        self._deaths = 0
+        self._due = 0.0
+
+    def is_due(self) -> bool:
+        """Tell whether to start it now; the first call after a death begins the delay."""
+        if not self._due:
+            self._deaths += 1
+            self._due = time.monotonic() + min(2.0 ** (self._deaths - 1), MAX_RESTART_DELAY)
+        if time.monotonic() < self._due:
+            return False
+        self._due = 0.0
+        return True
+
+
 class ProcessWorker:
-    """A courier process, started again with growing delay when it crashes."""
+    """A courier process, started again with growing delay when it dies."""
 
     def __init__(self, assignment: Assignment) -> None:
         self._assignment = assignment
-        self._crashes = 0
-        self._restart_at = 0.0
+        self._restarts = Restarts()
         self._released = False
         self._spawn()
 
+    @property
+    def pid(self) -> int:
+        """The courier's process."""
+        return self._process.pid
+
     def check(self) -> None:
-        """Start the courier again if it crashed, not too often."""
-        if self._released or self._process.poll() in {None, 0}:
-            return
-        now = time.monotonic()
-        if not self._restart_at:
-            self._crashes += 1
-            self._restart_at = now + min(2.0 ** (self._crashes - 1), MAX_RESTART_DELAY)
-        elif now >= self._restart_at:
-            self._restart_at = 0.0
+        """Start the courier again if it died, not too often."""
+        if not self._released and self._process.poll() is not None and self._restarts.is_due():
             os.close(self._pipe)
             self._spawn()
 
@@ -145,12 +164,15 @@ class ThreadWorker:
 
     def __init__(self, assignment: Assignment) -> None:
         self._assignment = assignment
+        self._restarts = Restarts()
         self._gone = threading.Event()
         self._thread = self._start()
+        self.pid = os.getpid()
 
     def check(self) -> None:
-        """Start the thread again if it died of an error of ours or of the disk."""
-        if not self._thread.is_alive() and not self._gone.is_set():
+        """Start the thread again if it died, not too often."""
+        is_dead = not self._thread.is_alive() and not self._gone.is_set()
+        if is_dead and self._restarts.is_due():
             self._thread = self._start()
 
     def release(self) -> None:
@@ -176,7 +198,7 @@ class ThreadWorker:
     def _work(self) -> None:
         run, backend, settings, _ = self._assignment
         try:
-            with FileLock(run.courier(backend).lock, thread_local=False, timeout=-1):
+            with FileLock(run.courier(backend).lock, timeout=math.inf):
                 Courier(run, backend, settings).run(self._gone)
         except Exception:
             logger.exception("the %s courier stopped", backend)
@@ -187,12 +209,14 @@ class InlineWorker:
 
     def __init__(self, assignment: Assignment) -> None:
         run, backend, settings, _ = assignment
-        self._lock = FileLock(run.courier(backend).lock, timeout=0)
+        self._lock = FileLock(run.courier(backend).lock)
         self._courier: Courier | None = None
         self._assignment = assignment
+        self._is_busy = False
+        self.pid = os.getpid()
         try:
             self._lock.acquire()
-        except Timeout:
+        except LockedError:
             logger.warning("%s: another courier delivers this run already", backend)
             return
         self._courier = Courier(run, backend, settings, linger=0)
@@ -202,13 +226,16 @@ class InlineWorker:
 
     def after_append(self) -> None:
         """Deliver what was written; what fails is left for the next call."""
-        if self._courier is None:
+        if self._courier is None or self._is_busy:  # busy: a signal handler logs in between
             return
+        self._is_busy = True
         try:
             while self._courier.deliver_next():
                 pass
         except TrackerError as answer:
             logger.warning("%s: %s", self._assignment.backend, answer.reason)
+        finally:
+            self._is_busy = False
 
     def release(self) -> None:
         """Deliver the rest and the outcome."""
@@ -216,9 +243,11 @@ class InlineWorker:
             return
         gone = threading.Event()
         gone.set()
-        self._courier.run(gone)
-        self._courier = None
-        self._lock.release()
+        try:
+            self._courier.run(gone)
+        finally:
+            self._courier = None
+            self._lock.release()
 
     def is_done(self) -> bool:
         """Tell whether it was released."""
@@ -242,9 +271,13 @@ class Delivery:
         self.is_inline = mode == "inline"
         self._assignments = assignments
         self._stop = threading.Event()
+        for run, backend, settings, arguments in assignments:
+            run.courier(backend).create()
+            keep_settings(run.courier(backend), settings, arguments)
         self._workers = [] if mode == "later" else [_worker(a, mode) for a in assignments]
+        self._watcher = threading.Thread(target=self._watch, name="multitrack-watch", daemon=True)
         if self._workers and mode != "inline":
-            threading.Thread(target=self._watch, name="multitrack-watch", daemon=True).start()
+            self._watcher.start()
 
     def after_append(self) -> None:
         """Let the couriers know that a record was written."""
@@ -258,8 +291,13 @@ class Delivery:
         """Let the couriers end, wait for them at most ``timeout`` seconds, and report."""
         deadline = time.monotonic() + timeout
         self._stop.set()
+        if self._watcher.ident:
+            self._watcher.join()  # it may be starting a courier again
         for worker in self._workers:
-            worker.release()
+            try:
+                worker.release()
+            except Exception:  # noqa: PERF203 - nothing of a backend may reach the training
+                logger.exception("a courier failed")
         while not self._is_over() and time.monotonic() < deadline:
             time.sleep(0.02)
         return [report(a.run, a.backend) for a in self._assignments]
@@ -272,12 +310,12 @@ class Delivery:
 
     def _is_over(self) -> bool:
         """Tell whether all couriers stopped, or those that work on wait for a person."""
-        working = [
-            assignment.run.courier(assignment.backend)
-            for assignment, worker in zip(self._assignments, self._workers, strict=False)
-            if not worker.is_done()
-        ]
-        return all(folder.read_state().phase == "parked" for folder in working)
+        for assignment, worker in zip(self._assignments, self._workers, strict=False):
+            state = assignment.run.courier(assignment.backend).read_state()
+            is_parked = state.phase == "parked" and state.pid == worker.pid
+            if not (is_parked or worker.is_done()):
+                return False
+        return True
 
     def _watch(self) -> None:
         while not self._stop.wait(CHECK_INTERVAL):
@@ -286,16 +324,6 @@ class Delivery:
                     worker.check()
                 except OSError as error:  # noqa: PERF203 - e.g. no memory for a new process
                     logger.warning("a courier could not be started again: %s", error)
-
-
-def assign(
-    run: RunFolder, backend: str, settings: Settings, arguments: Mapping[str, Any]
-) -> Assignment:
-    """Keep a backend's settings in the run's folder, and return its assignment."""
-    folder = run.courier(backend)
-    folder.create()
-    keep_settings(folder, settings, arguments)
-    return Assignment(run, backend, settings, arguments)
 
 
 def report(run: RunFolder, backend: str) -> Report:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import math
 import os
 from array import array
@@ -18,6 +17,7 @@ import msgspec
 
 from multitrack.trackers.folder import CourierState, RunFolder
 from multitrack.trackers.journal import MAX_LINE, Corrupt, Entry, JournalReader
+from multitrack.trackers.locks import is_locked
 from multitrack.trackers.records import (
     AnyRecord,
     Artifact,
@@ -227,26 +227,6 @@ def status_of(folder: RunFolder, last: Record) -> Status:
     if isinstance(last, End):
         return last.status
     return "running" if is_locked(folder.writer_lock) else "killed"
-
-
-def is_locked(path: Path) -> bool:
-    """Tell whether a process holds a lock file, without making one.
-
-    Those who ask share the lock for an instant, so that they do not take each other for a holder.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def _header(folder: RunFolder, line: bytes) -> Header:

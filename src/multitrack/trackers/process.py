@@ -22,12 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from multitrack.trackers import registry
 from multitrack.trackers.courier import LINGER, Courier, read_header
 from multitrack.trackers.folder import FILE_MODE, CourierFolder, RunFolder
-from multitrack.trackers.history import is_locked
+from multitrack.trackers.locks import PATIENCE, FileLock, LockedError, is_locked
 from multitrack.trackers.settings import Settings, load, storable, variables
 
 DELIVERED, LEFT, BUSY = 0, 3, 4
@@ -127,11 +126,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.nice(10)  # training comes first
     folder = run.courier(options.backend)
     folder.create()
-    patience = 0.0 if options.pipe is None else LINGER
+    patience = PATIENCE if options.pipe is None else LINGER
     try:
         with FileLock(folder.lock, timeout=patience):
             return _deliver(run, options)
-    except Timeout:
+    except LockedError:
         return BUSY
 
 

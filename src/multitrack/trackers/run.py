@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import logging
 import os
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -37,8 +39,8 @@ from multitrack.trackers.records import (
     Text,
     Video,
 )
-from multitrack.trackers.redact import redact_tree
-from multitrack.trackers.session import Session, exit_outcome, outcome_of
+from multitrack.trackers.redact import redact_text, redact_tree
+from multitrack.trackers.session import Session, exit_outcome, one_line, outcome_of
 
 logger = logging.getLogger("multitrack")
 
@@ -58,7 +60,7 @@ def _never_raises(method: Callable[P, None]) -> Callable[P, None]:
         except Exception as error:
             run, name = args[0], args[1] if len(args) > 1 else next(iter(kwargs.values()), "")
             name = name if isinstance(name, str | os.PathLike) else method.__name__
-            cast("Run", run).refuse(str(name), f"{type(error).__name__}: {error}")
+            cast("Run", run).refuse(str(name), one_line(error))
 
     return guarded
 
@@ -85,6 +87,7 @@ class Run:
         folder: RunFolder,
         open_session: Callable[[], Session],
         finish_timeout: float,
+        last_step: int | None = None,
     ) -> None:
         self.id = folder.run_id
         self.folder = folder
@@ -92,8 +95,9 @@ class Run:
         self._finish_timeout = finish_timeout
         self._lock = threading.RLock()  # a signal handler may log, too
         self._error_before = getattr(sys, "last_value", None)
+        self._refused: Counter[str] = Counter()
+        self._step = last_step
         self._session = self._open()
-        self._step = self._session.last_step
 
     @property
     def status(self) -> Status:
@@ -129,7 +133,7 @@ class Run:
             for name, reason in refused.items():
                 self.refuse(name, reason)
         except Exception as error:
-            self.refuse("log", f"{type(error).__name__}: {error}")
+            self.refuse("log", one_line(error))
 
     @_never_raises
     def log_params(self, params: Any) -> None:
@@ -163,7 +167,8 @@ class Run:
         texts = {name: value for name, value in results.items() if isinstance(value, str)}
         rest = {name: value for name, value in results.items() if name not in texts}
         numbers, refused = values.take_metrics(rest)
-        self._append(Summary(time=time.time(), values=redact_tree({**texts, **numbers})))
+        if texts or numbers:
+            self._append(Summary(time=time.time(), values=redact_tree({**texts, **numbers})))
         for name, reason in refused.items():
             self.refuse(name, reason)
 
@@ -246,7 +251,8 @@ class Run:
             >>> run.log_audio("samples/voice", waveform, sample_rate=16_000, step=10)
         """
         file = self._stage(key, media.encode_audio(audio, sample_rate))
-        self._write(Audio, step, key=key, file=file, sample_rate=sample_rate, caption=caption)
+        rate = None if sample_rate is None else int(sample_rate)
+        self._write(Audio, step, key=key, file=file, sample_rate=rate, caption=caption)
 
     @_never_raises
     def log_video(
@@ -289,30 +295,26 @@ class Run:
             >>> run.log_artifact("out/checkpoint-300", kind="checkpoint", aliases=["best"])
         """
         source = Path(path).expanduser()
-        files = staging.stage_path(self.folder, source)
-        self._append(
-            Artifact(
-                time=time.time(),
-                step=self._step_of(step, advance=False),
-                name=staging.safe_name(name or source.resolve().name),
-                kind=kind,
-                files=files,
-                folder=source.is_dir(),
-                aliases=list(aliases),
-                metadata=redact_tree(values.as_tree(metadata or {})),
-            )
+        self._write(
+            Artifact,
+            step,
+            name=staging.safe_name(name or source.resolve().name),
+            kind=kind,
+            aliases=[aliases] if isinstance(aliases, str) else list(aliases),
+            metadata=redact_tree(values.as_tree(metadata or {})),
+            folder=source.is_dir(),
+            files=staging.stage_path(self.folder, source),
         )
 
     def refuse(self, name: str, reason: str) -> None:
         """Note that a value could not be logged: a warning the first time, and a count."""
-        counts = self._session.refused
-        counts[name] += 1
-        if counts[name] == 1:
+        self._refused[name] += 1
+        if self._refused[name] == 1:
             logger.warning("not logged: %s: %s (said once, then counted)", name, reason)
             try:
                 self._append(Refused(time=time.time(), key=name, reason=reason))
-            except (OSError, ValueError, RuntimeError):
-                logger.exception("the refusal of %s could not be recorded", name)
+            except Exception as error:  # a full process table, another writer: training goes on
+                logger.warning("the refusal of %s was not recorded: %s", name, error)
 
     # -- the end ---------------------------------------------------------------------------
 
@@ -347,14 +349,17 @@ class Run:
         if status not in END_STATUSES:
             raise ValueError(f"status is {status!r}; allowed: {', '.join(END_STATUSES)}.")
         with self._lock:
-            if not self._session.is_closed:
-                self._session.end(status, error)
-        if not wait:
-            return []
-        reports = self._session.close(self._finish_timeout if timeout is None else timeout)
-        _unfinished.discard(self)
-        for report in [] if quiet else reports:
-            print(f"multitrack: {report}", file=sys.stderr)  # noqa: T201 - the user's last word
+            session = self._session
+            if not session.is_closed:
+                session.end(
+                    status, None if error is None else redact_text(str(error)), self._refused
+                )
+            if not (wait and session.close()):
+                return []
+            _unfinished.discard(self)
+        reports = session.wait(self._finish_timeout if timeout is None else timeout)
+        if not quiet:
+            _print(reports)
         return reports
 
     def finish_at_exit(self) -> None:
@@ -381,9 +386,10 @@ class Run:
     def _write(self, record: Callable[..., AnyRecord], step: Any, **fields: Any) -> None:
         """Append a record of a step."""
         with self._lock:
-            step = self._step_of(step, advance=False)
-            self._live().append(record(time=time.time(), step=step, **fields))
-            self._step = step
+            known = self._step_of(step, advance=False)
+            self._live().append(record(time=time.time(), step=known, **fields))
+            if step is not None:
+                self._step = known
 
     def _step_of(self, step: Any, *, advance: bool) -> int:
         """Return the step given; without one, the last, or the one after it."""
@@ -430,9 +436,19 @@ def leave_ended(folder: RunFolder) -> None:
             run.finish(timeout=0, quiet=True)
 
 
+def _print(reports: Iterable[Report]) -> None:
+    """Write one line for each backend to standard error, which may be closed already."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        for report in reports:
+            print(f"multitrack: {report}", file=sys.stderr)  # noqa: T201 - the user's last word
+
+
 def _finish_at_exit() -> None:
     for run in list(_unfinished):
-        run.finish_at_exit()
+        try:
+            run.finish_at_exit()
+        except Exception:  # noqa: PERF203 - the other runs shall still be finished
+            logger.exception("run %s could not be finished", run.id)
 
 
 def _reset_in_child() -> None:

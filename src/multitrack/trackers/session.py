@@ -6,17 +6,18 @@ import os
 import sys
 import time
 import weakref
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-
-from filelock import FileLock, Timeout
+from typing import NamedTuple
 
 from multitrack.trackers import surroundings
+from multitrack.trackers.courier import read_header
 from multitrack.trackers.delivery import Assignment, Delivery, Mode, Report
 from multitrack.trackers.folder import RunFolder
 from multitrack.trackers.journal import Entry, JournalReader, JournalWriter
+from multitrack.trackers.locks import FileLock, LockedError
 from multitrack.trackers.records import AnyRecord, End, EndStatus, Header, Resumed, Status, Stepped
+from multitrack.trackers.redact import redact_text
 
 _open: weakref.WeakSet[Session] = weakref.WeakSet()
 
@@ -31,9 +32,7 @@ class Session:
         header: the journal's first record, for a new run. None: the run goes on.
 
     Attributes:
-        last_step: of a run that goes on: the last step that was recorded before.
         status: ``"running"``, or the outcome that was written.
-        refused: how often each name was refused.
         is_closed: whether this process's turn is over.
 
     Raises:
@@ -48,21 +47,17 @@ class Session:
         mode: Mode,
         header: Header | None,
     ) -> None:
-        self.last_step: int | None = None
         self.status: Status = "running"
-        self.refused: Counter[str] = Counter()
         self.is_closed = False
         self._owner = os.getpid()
         self._lock = _acquire(run)
-        self._writer = JournalWriter(run.journal)
-        if header is None:
-            self.last_step = _last_step(run)
-            names = [assignment.backend for assignment in assignments]
-            header_or_resumed: AnyRecord = _resumed(names)
-        else:
-            header_or_resumed = header
-        self._writer.append(header_or_resumed)
-        self._delivery = Delivery(assignments, mode)
+        try:
+            self._writer = JournalWriter(run.journal)
+            self._writer.append(header or _resumed([a.backend for a in assignments]))
+            self._delivery = Delivery(assignments, mode)
+        except BaseException:
+            self._lock.release()
+            raise
         self._after_append = self._delivery.after_append if self._delivery.is_inline else None
         _open.add(self)
 
@@ -77,21 +72,25 @@ class Session:
         if self._after_append:
             self._after_append()
 
-    def end(self, status: EndStatus, error: str | None = None) -> None:
+    def end(self, status: EndStatus, error: str | None, refused: Mapping[str, int]) -> None:
         """Write the outcome, unless it is written already, or a forked child asks."""
         if self.status == "running" and os.getpid() == self._owner:
-            refused = dict(self.refused)
-            self.append(End(time=time.time(), status=status, error=error, refused=refused))
+            counts = dict(refused)
+            self.append(End(time=time.time(), status=status, error=error, refused=counts))
             self.status = status
 
-    def close(self, timeout: float) -> list[Report]:
-        """Close the journal, wait for delivery at most ``timeout`` seconds, and report."""
+    def close(self) -> bool:
+        """Close the journal and let go of the run; tell whether this process's turn ends now."""
         if self.is_closed or os.getpid() != self._owner:
-            return []
+            return False
         self.is_closed = True
         _open.discard(self)
         self._writer.close()
         self._lock.release()
+        return True
+
+    def wait(self, timeout: float) -> list[Report]:
+        """Wait for delivery at most ``timeout`` seconds, and report."""
         return self._delivery.finish(timeout)
 
     def leave_in_child(self) -> None:
@@ -117,15 +116,24 @@ def outcome_of(error: BaseException) -> tuple[EndStatus, str | None]:
     """Return the status of a run that an exception ended, and the exception as one line."""
     if isinstance(error, SystemExit) and error.code in {None, 0}:
         return "finished", None
-    line = f"{type(error).__name__}: {error}".splitlines()[0]
-    return ("interrupted" if isinstance(error, KeyboardInterrupt) else "failed"), line
+    status: EndStatus = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+    return status, one_line(error)
+
+
+def one_line(error: BaseException) -> str:
+    """Return an exception as one line without secrets, whatever its message is or does."""
+    try:
+        line = f"{type(error).__name__}: {error}".splitlines()[0]
+    except Exception:
+        line = f"{type(error).__name__}, whose message cannot be shown"
+    return redact_text(line)
 
 
 def _acquire(run: RunFolder) -> FileLock:
-    lock = FileLock(run.writer_lock, timeout=0, thread_local=False, mode=0o600)
+    lock = FileLock(run.writer_lock)
     try:
         lock.acquire()
-    except Timeout:
+    except LockedError:
         raise RuntimeError(
             f"run {run.run_id} is being written by another process; "
             f"give a run_id of its own to each process, or wait for that one"
@@ -142,14 +150,29 @@ def _resumed(backends: list[str]) -> Resumed:
     )
 
 
-def _last_step(run: RunFolder) -> int | None:
-    step = None
+class Standing(NamedTuple):
+    """Where a run stands: what it reported to last, and its last step."""
+
+    report_to: list[str]
+    step: int | None
+
+
+def read_standing(run: RunFolder) -> Standing:
+    """Read where a run stands that goes on.
+
+    Raises:
+        ValueError: its journal does not begin with a header.
+    """
+    report_to, step = read_header(run).report_to, None
     with closing(JournalReader(run.journal)) as reader:
         while entries := reader.read():
             for entry in entries:
-                if isinstance(entry, Entry) and isinstance(entry.record, Stepped):
-                    step = entry.record.step
-    return step
+                record = entry.record if isinstance(entry, Entry) else None
+                if isinstance(record, Stepped):
+                    step = record.step
+                elif isinstance(record, Resumed):
+                    report_to = record.report_to
+    return Standing(report_to, step)
 
 
 def _leave_in_child() -> None:

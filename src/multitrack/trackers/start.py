@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from multitrack.trackers import registry, surroundings, values
-from multitrack.trackers.courier import read_header
-from multitrack.trackers.delivery import MODES, Assignment, Mode, assign
+from multitrack.trackers.delivery import MODES, Assignment, Mode
 from multitrack.trackers.folder import RunFolder, default_directory, new_run_id
 from multitrack.trackers.records import Header, Tree
 from multitrack.trackers.redact import redact_text, redact_tree
 from multitrack.trackers.run import FINISH_TIMEOUT, Run, leave_ended
-from multitrack.trackers.session import Session
-from multitrack.trackers.settings import Settings, load
+from multitrack.trackers.session import Session, read_standing
+from multitrack.trackers.settings import load
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}")
 
@@ -61,7 +60,8 @@ def start_run(
         The run; also a context manager that finishes it with the right status.
 
     Raises:
-        ValueError: a backend, setting, mode or run id that is not allowed.
+        ValueError: a backend, setting, mode, run id or time that is not allowed.
+        TypeError: a project, name, note, tag or config that is none.
         ImportError: a backend's client is not installed; the message has the command.
         RuntimeError: another process writes to this run.
         OSError: the directory cannot be written.
@@ -70,23 +70,21 @@ def start_run(
         >>> with start_run(project="digits", report_to=["tensorboard", "mlflow"]) as run:
         ...     run.log({"train/loss": 0.5}, step=1)
     """
+    _check_texts(project=project, name=name, notes=notes)
     run = RunFolder(Path(dir or default_directory()).expanduser() / _checked_id(run_id))
     is_new = not run.exists
-    if report_to is None and not is_new:
-        report_to = read_header(run).report_to
-    backends = registry.resolve(report_to)
+    before = None if is_new else read_standing(run)
+    backends = registry.resolve(before.report_to if before and report_to is None else report_to)
     mode = _checked_mode(delivery)
     timeout = _checked_timeout(finish_timeout)
     tree = redact_tree(values.as_tree(config)) if config is not None else {}
     named = values.as_tags(tags) if tags is not None else {}
-    given = settings or {}
-    _check_names(given, backends)
-    chosen = {backend: _settings_of(backend, given.get(backend, {})) for backend in backends}
+    assignments = _assignments(run, backends, settings or {})
+    header = _header(run, project, name, notes, named, tree, backends) if is_new else None
     run.create()
     leave_ended(run)
-    assignments = [assign(run, b, chosen[b], given.get(b, {})) for b in backends]
-    header = _header(run, project, name, notes, named, tree, backends) if is_new else None
-    started = Run(run, _Opener(run, assignments, mode, header), timeout)
+    opener = _Opener(run, assignments, mode, header)
+    started = Run(run, opener, timeout, before.step if before else None)
     if not is_new and tree:
         started.log_params(tree)
     if not is_new and named:
@@ -137,21 +135,32 @@ def _header(
     )
 
 
-def _settings_of(backend: str, arguments: Mapping[str, Any]) -> Settings:
-    return load(registry.load(backend).settings_type, arguments=arguments)
-
-
-def _check_names(given: Mapping[str, Any], backends: list[str]) -> None:
+def _assignments(
+    run: RunFolder, backends: list[str], settings: Mapping[str, Mapping[str, Any]]
+) -> list[Assignment]:
+    given = {registry.ALIASES.get(name, name): arguments for name, arguments in settings.items()}
     if unused := sorted(set(given) - set(backends)):
         raise ValueError(
             f"settings are given for {', '.join(unused)}, "
             f"but the run reports to {', '.join(backends) or 'nothing'}."
         )
+    assignments = []
+    for backend in backends:
+        arguments = given.get(backend, {})
+        chosen = load(registry.load(backend).settings_type, arguments=arguments)
+        assignments.append(Assignment(run, backend, chosen, arguments))
+    return assignments
+
+
+def _check_texts(**texts: object) -> None:
+    for name, text in texts.items():
+        if not (text is None or isinstance(text, str)):
+            raise TypeError(f"{name} must be text, not {type(text).__name__}")
 
 
 def _checked_id(run_id: str | None) -> str:
     run_id = new_run_id() if run_id is None else run_id
-    if not _RUN_ID.fullmatch(run_id):
+    if not (isinstance(run_id, str) and _RUN_ID.fullmatch(run_id)):
         raise ValueError(
             f"run_id is {run_id!r}; allowed: up to 128 letters, digits, '_', '.' and '-', "
             f"the first a letter or digit."
@@ -170,11 +179,9 @@ def _checked_mode(delivery: str | None) -> Mode:
 
 def _checked_timeout(seconds: float | None) -> float:
     text = os.environ.get("MULTITRACK_FINISH_TIMEOUT")
-    if seconds is not None or not text:
-        return FINISH_TIMEOUT if seconds is None else float(seconds)
+    asked: Any = text or FINISH_TIMEOUT if seconds is None else seconds
     try:
-        return float(text)
-    except ValueError:
-        raise ValueError(
-            f"MULTITRACK_FINISH_TIMEOUT holds {text!r}; allowed: a number of seconds."
-        ) from None
+        return float(asked)
+    except (TypeError, ValueError):
+        source = "MULTITRACK_FINISH_TIMEOUT" if seconds is None else "finish_timeout"
+        raise ValueError(f"{source} is {asked!r}; allowed: a number of seconds.") from None
