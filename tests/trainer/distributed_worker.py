@@ -154,6 +154,65 @@ def stream() -> None:
     write(steps=output.global_step, loss=metrics["eval_loss"], weights=weights(one))
 
 
+def compiled() -> None:
+    """Train a compiled model with checkpoints, which must not take it apart."""
+    options = {"save_strategy": "steps", "save_steps": 2}
+    plain = trainer(**options)
+    plain.train()
+    one = trainer(torch_compile_backend="eager", **options)
+    one.train()
+    write(plain=weights(plain), compiled=weights(one))
+
+
+def sharded() -> None:
+    """Bring a sharded model and its optimizer to whole states, and back."""
+    from types import SimpleNamespace
+
+    from accelerate.utils import DistributedType
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    from multitrack.trainer.checkpoints import store
+
+    mesh = init_device_mesh("cpu", (2,))
+    fsdp: Any = SimpleNamespace(distributed_type=DistributedType.FSDP)
+
+    def shard(seed: int) -> tuple[Any, Any]:
+        model = tiny.TinyModel(seed=seed)
+        fully_shard(model, mesh=mesh)
+        return model, torch.optim.AdamW(model.parameters(), lr=0.1)
+
+    def step(model: Any, optimizer: Any) -> None:
+        rows = tiny.samples(8)
+        batch = {name: torch.stack([row[name] for row in rows]) for name in ("x", "labels")}
+        model(**batch)["loss"].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    def whole(model: Any) -> list[float]:
+        values = [p.full_tensor().flatten() for p in model.parameters()]
+        flat: list[float] = torch.cat(values).tolist()
+        return flat
+
+    model, optimizer = shard(seed=0)
+    step(model, optimizer)
+    kept = store.gather_weights(fsdp, model), store.gather_optimizer(fsdp, model, optimizer)
+    if RANK == 0:
+        torch.save(kept[1], FOLDER / store.OPTIMIZER_FILE)
+    torch.distributed.barrier()
+    other, other_optimizer = shard(seed=1)
+    store.scatter_weights(other, kept[0] if RANK == 0 else {})
+    store.load_optimizer(fsdp, other, other_optimizer, FOLDER)
+    for pair in ((model, optimizer), (other, other_optimizer)):
+        step(*pair)
+    alone = tiny.TinyModel()
+    alone_optimizer = torch.optim.AdamW(alone.parameters(), lr=0.1)
+    for _ in range(2):
+        step(alone, alone_optimizer)
+    flat = torch.cat([p.flatten() for p in alone.parameters()]).tolist()
+    write(first=whole(model), second=whole(other), alone=flat, kept=sorted(kept[0]))
+
+
 torch.set_num_threads(1)
 for task in sys.argv[2:]:
     FOLDER = Path(sys.argv[1]) / task

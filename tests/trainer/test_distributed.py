@@ -48,7 +48,8 @@ def found(folder: Path) -> list[Any]:
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Do all tasks that end well, in one launch."""
     folder = tmp_path_factory.mktemp("two")
-    launch(folder, "train", "evaluate", "resume", "stream", "tracked")
+    tasks = ("train", "evaluate", "resume", "stream", "tracked", "compiled", "sharded")
+    launch(folder, *tasks)
     return folder
 
 
@@ -156,3 +157,17 @@ def test_a_stream_is_shared_out_and_evaluated_whole(done: Path, tmp_path: Path) 
             position += parameter.numel()
     expected = one.evaluate(tiny.samples(21, seed=2))["eval_loss"]
     assert first["loss"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_compiled_model_stays_whole_when_checkpoints_are_saved(done: Path) -> None:
+    first, second = found(done / "compiled")
+    assert first == second
+    assert first["compiled"] == pytest.approx(first["plain"], abs=1e-6)
+
+
+def test_a_sharded_model_and_its_optimizer_are_kept_whole_and_brought_back(done: Path) -> None:
+    first, second = found(done / "sharded")
+    assert first["second"] == first["first"] == second["second"]
+    assert first["first"] == pytest.approx(first["alone"], abs=1e-6)
+    assert first["kept"] == sorted(tiny.TinyModel().state_dict())
+    assert second["kept"] == []  # one process holds the whole

@@ -11,23 +11,8 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from multitrack.trainer import ProgressCallback, Trainer, TrainerCallback
-
-LOCAL_SCALAR = torch.ops.aten._local_scalar_dense.default
-
-
-class CountsReads(TorchDispatchMode):
-    """Counts how often a value is read back from the device."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.reads = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.reads += func in (LOCAL_SCALAR, torch.ops.aten.is_nonzero.default)
-        return func(*args, **(kwargs or {}))
 
 
 class NaNModel(tiny.TinyModel):
@@ -242,7 +227,7 @@ def test_the_loop_reads_from_the_device_only_when_it_logs(
         trainer = make_trainer(
             model=model, optim="sgd", max_steps=40, logging_steps=logging_steps, **tokens
         )
-        with CountsReads() as counter:
+        with tiny.CountsReads() as counter:
             trainer.train()
         counts.append(counter.reads)
     per_log = (counts[0] - counts[1]) / 7

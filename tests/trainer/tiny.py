@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 EVENTS = (
     "on_init_end",
@@ -63,6 +64,21 @@ def samples(count: int, seed: int = 1) -> list[dict[str, Any]]:
     xs = torch.randn(count, 4, generator=generator)
     noise = torch.randn(count, generator=generator) * 0.1
     return [{"x": x, "labels": x.sum() + n} for x, n in zip(xs, noise, strict=True)]
+
+
+READS = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default)
+
+
+class CountsReads(TorchDispatchMode):
+    """Counts how often a value is read back from the device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.reads += func in READS
+        return func(*args, **(kwargs or {}))
 
 
 class Recorder:

@@ -44,8 +44,7 @@ def save_checkpoint(trainer: Trainer, model: Any, progress: Progress) -> Path:
 
 def save_model_files(trainer: Trainer, weights: dict[str, torch.Tensor], folder: Path) -> None:
     """Write the model, and what prepares its inputs, to an existing folder."""
-    model = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
-    save_weights(model, weights, folder)
+    save_weights(store.uncompiled(trainer.model), weights, folder)
     if callable(getattr(trainer.processing_class, "save_pretrained", None)):
         trainer.processing_class.save_pretrained(folder)
     (folder / "training_args.json").write_text(trainer.args.to_json_string() + "\n")
@@ -66,7 +65,7 @@ def delete_superseded(trainer: Trainer, newest: Path) -> None:
 
 def _write_parts(trainer: Trainer, model: Any, progress: Progress, folder: Path) -> None:
     args, accelerator = trainer.args, trainer.accelerator
-    weights = store.gather_weights(accelerator, model)
+    weights = store.gather_weights(accelerator, trainer.model)
     if args.should_save:
         save_model_files(trainer, weights, folder)
     if not args.save_only_model:

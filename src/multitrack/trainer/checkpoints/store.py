@@ -36,11 +36,21 @@ def is_sharded(accelerator: Accelerator) -> bool:
 
 
 def gather_weights(accelerator: Accelerator, model: Any) -> dict[str, Any]:
-    """Return all weights, on the CPU where they are sharded; every process must call this."""
+    """Return all weights, on the CPU where they are sharded; every process must call this.
+
+    Args:
+        accelerator: tells whether they are.
+        model: the sharded model, or the bare one without wrappers.
+    """
     if is_sharded(accelerator):
         return get_model_state_dict(model, options=_whole())
-    weights: dict[str, Any] = accelerator.unwrap_model(model, keep_torch_compile=False).state_dict()
+    weights: dict[str, Any] = uncompiled(model).state_dict()
     return weights
+
+
+def uncompiled(model: Any) -> Any:
+    """Return the model that `torch.compile` wrapped, or the model itself."""
+    return getattr(model, "_orig_mod", model)
 
 
 def scatter_weights(model: Any, weights: dict[str, Any]) -> None:

@@ -26,12 +26,13 @@ def prepare_training(trainer: Trainer, max_steps: int, checkpoint: Path | None) 
     accelerator = trainer.accelerator
     sharded = store.is_sharded(accelerator)
     if checkpoint is not None and not sharded:
-        load_weights(trainer.model, checkpoint)
+        load_weights(store.uncompiled(trainer.model), checkpoint)
     model = _prepare_model(trainer)
     if sharded:
         trainer.model = model
         if checkpoint is not None:
-            store.scatter_weights(model, read_weights(checkpoint))
+            weights = read_weights(checkpoint) if trainer.args.should_save else {}
+            store.scatter_weights(model, weights)
     trainer.create_scheduler(max_steps)
     if checkpoint is not None:
         _load_optimization(trainer, model, checkpoint)

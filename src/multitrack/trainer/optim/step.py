@@ -12,7 +12,9 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 def clip_gradients(accelerator: Accelerator, model: Any, max_norm: float) -> Any:
     """Clip the gradients, and return their norm before that; 0 only measures it."""
-    return accelerator.clip_grad_norm_(model.parameters(), max_norm if max_norm > 0 else math.inf)
+    limit = max_norm if max_norm > 0 else math.inf
+    norm = accelerator.clip_grad_norm_(model.parameters(), limit)
+    return norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # of all shards
 
 
 def learning_rate_of(optimizer: Any, scheduler: Any) -> float:

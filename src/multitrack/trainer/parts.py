@@ -1,0 +1,195 @@
+"""The parts of a training that a subclass may replace: data, optimizer, and the acts of a step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from multitrack.trainer.arguments import TrainingArguments
+from multitrack.trainer.data.collate import Collator, ColumnFilter
+from multitrack.trainer.data.loaders import eval_loader, train_loader
+from multitrack.trainer.data.signature import Signature
+from multitrack.trainer.loop import losses
+from multitrack.trainer.optim.optimizers import create_optimizer
+from multitrack.trainer.optim.schedules import create_scheduler
+
+
+class TrainerParts:
+    """What `Trainer` does in a way of its own, and another trainer might do otherwise.
+
+    Attributes:
+        args: what the training is told.
+        model: the model without wrappers.
+        accelerator: knows the device, the precision and the other processes.
+        signature: what the model's forward takes.
+        optimizer: the optimizer, once there is one.
+        lr_scheduler: the scheduler, once there is one.
+        accumulated: micro-batches in the step in progress.
+    """
+
+    args: TrainingArguments
+    model: nn.Module
+    accelerator: Accelerator
+    signature: Signature
+    train_dataset: Any
+    eval_dataset: Any
+    data_collator: Collator
+    compute_loss_func: losses.LossFunction | None
+    optimizer: Any
+    lr_scheduler: Any
+    accumulated: int
+    _owns_scheduler: bool
+
+    # Data
+
+    def get_train_dataloader(self) -> Any:
+        """Return the loader of training batches; override it for one of your own.
+
+        Raises:
+            ValueError: there is no training data.
+        """
+        if self.train_dataset is None:
+            raise ValueError("Trainer: training requires a train_dataset")
+        return train_loader(self.train_dataset, self.args, self._collator(), self.accelerator)
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+        """Return the loader of evaluation batches.
+
+        Raises:
+            ValueError: there is no evaluation data.
+        """
+        dataset = self.eval_dataset if eval_dataset is None else eval_dataset
+        if dataset is None:
+            raise ValueError("Trainer: evaluation requires an eval_dataset")
+        return eval_loader(dataset, self.args, self._collator(), self.accelerator)
+
+    def get_test_dataloader(self, test_dataset: Any) -> Any:
+        """Return the loader of batches to predict."""
+        return eval_loader(test_dataset, self.args, self._collator(), self.accelerator)
+
+    def _collator(self) -> Collator:
+        if self.args.remove_unused_columns and self.signature.names_inputs:
+            return ColumnFilter(self.data_collator, self.signature.columns)
+        return self.data_collator
+
+    # Optimizer and scheduler
+
+    def create_optimizer(self) -> Any:
+        """Return the optimizer, made from the arguments if there is none yet."""
+        if self.optimizer is None:
+            self.optimizer = create_optimizer(self.model, self.args)
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int) -> Any:
+        """Return the scheduler, made from the arguments unless the user gave one."""
+        if self._owns_scheduler:
+            self.lr_scheduler = create_scheduler(self.optimizer, self.args, num_training_steps)
+        return self.lr_scheduler
+
+    # Steps
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
+        """Do the forward and backward pass of a micro-batch, and return its part of the loss.
+
+        Args:
+            model: the prepared model.
+            inputs: the micro-batch, on the device.
+            num_items_in_batch: labels that count in the whole step, if the loss divides by it.
+        """
+        model.train()
+        loss = self.compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)
+        if num_items_in_batch is None:
+            loss = loss / self.accumulated
+        elif self.args.average_tokens_across_devices:
+            loss = loss * self.args.world_size  # the gradients of all devices are averaged
+        self.accelerator.backward(loss)
+        return loss.detach()
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: Any,
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """Return the loss of a batch; override it for a loss of your own.
+
+        Args:
+            model: the model to call.
+            inputs: the batch.
+            return_outputs: whether to return the pair of loss and outputs.
+            num_items_in_batch: labels that count in the whole step; None for a mean of the
+                batch alone.
+
+        Raises:
+            ValueError: the outputs hold no loss.
+        """
+        extra = {} if num_items_in_batch is None else {"num_items_in_batch": num_items_in_batch}
+        if self.compute_loss_func is None:
+            if self.signature.accepts_loss_kwargs:
+                inputs = {**inputs, **extra}
+            outputs = model(**inputs)
+            loss = losses.loss_of(outputs, inputs)
+        else:
+            inputs = dict(inputs)
+            labels = inputs.pop("labels", None)
+            outputs = model(**inputs)
+            loss = self.compute_loss_func(outputs, labels, **extra)
+        return (loss, outputs) if return_outputs else loss
+
+    def count_items(self, batches: list[Any], *, everywhere: bool) -> Any:
+        """Return how many labels count in micro-batches; None if no loss divides by it.
+
+        Args:
+            batches: the micro-batches.
+            everywhere: whether to count those of all processes together.
+        """
+        function = self.compute_loss_func
+        if function is None and not self.signature.accepts_loss_kwargs:
+            return None
+        if function is not None and not losses.takes_item_count(function):
+            return None
+        items = losses.count_items(batches, shifts_labels=self.signature.shifts_labels)
+        if items is None or not everywhere:
+            return items
+        return self.accelerator.gather(items.to(self.args.device)).sum()
+
+    def prediction_step(
+        self,
+        model: Any,
+        inputs: Any,
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[Any, Any, Any]:
+        """Return loss, outputs and labels of a batch, each None if there is none or no need.
+
+        Args:
+            model: the model, in evaluation mode.
+            inputs: the batch, on the device.
+            prediction_loss_only: whether outputs and labels are of no interest.
+            ignore_keys: outputs that are left out; None for those that the model's
+                configuration names.
+        """
+        names = self.signature.label_names
+        has_labels = bool(names) and all(inputs.get(name) is not None for name in names)
+        if ignore_keys is None:
+            config = getattr(self.model, "config", None)
+            ignore_keys = list(getattr(config, "keys_to_ignore_at_inference", []))
+        labels = tuple(inputs[name] for name in names) if has_labels else None
+        loss = None
+        with torch.no_grad(), self.accelerator.autocast():
+            if has_labels:
+                items = self.count_items([inputs], everywhere=False)
+                loss, outputs = self.compute_loss(
+                    model, inputs, return_outputs=True, num_items_in_batch=items
+                )
+                loss = loss.detach().mean()
+            else:
+                outputs = model(**inputs)
+        if prediction_loss_only:
+            return loss, None, None
+        logits = losses.logits_of(outputs, ignore_keys, with_loss=has_labels)
+        return loss, logits, labels[0] if labels is not None and len(labels) == 1 else labels
