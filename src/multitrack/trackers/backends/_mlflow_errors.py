@@ -27,6 +27,9 @@ _PASSING = {
 _UNFIT_PATH = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
 """What a file says whose name cannot be had: no repetition helps."""
 
+_HAS_IT = ("UNIQUE constraint", "unique constraint", "Duplicate entry", "PRIMARY KEY constraint")
+"""How SQLite, PostgreSQL, MySQL and SQL Server say that a row is there."""
+
 _SIGN_IN = (
     "Set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, for a "
     "user who may write to the experiment."
@@ -50,6 +53,11 @@ def name_error(error: BaseException) -> TrackerError:
     if (response := getattr(error, "response", None)) is not None:
         return _name_response(response, reason)
     return _name_type(error, reason)
+
+
+def stands_already(error: BaseException) -> bool:
+    """Tell whether a database did not take a row because it has it."""
+    return any(words in str(error) for words in _HAS_IT)
 
 
 def _name_code(code: str, error: BaseException, reason: str) -> TrackerError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -12,7 +13,7 @@ import msgspec
 from multitrack.trackers.backends import _mlflow_files as files
 from multitrack.trackers.backends import _mlflow_names as names
 from multitrack.trackers.backends import _mlflow_store as store
-from multitrack.trackers.backends._mlflow_errors import name_error
+from multitrack.trackers.backends._mlflow_errors import name_error, stands_already
 from multitrack.trackers.backends._mlflow_run import find_run
 from multitrack.trackers.backends._mlflow_settings import MLflowSettings
 from multitrack.trackers.names import flatten
@@ -129,7 +130,7 @@ class MLflowTracker(Tracker):
             epoch = {} if point.epoch is None else {"epoch": point.epoch}
             values = names.keys((epoch | point.values).items(), refused)
             metrics += _metrics(point, values, point.step)
-        self._write(points[-1], metrics=metrics)
+        self._write_points(points[-1], metrics)
         _refuse(refused)
 
     @stored_as("numbers: metrics `summary/…` at step 0; words: tags `summary/…`")
@@ -276,6 +277,18 @@ class MLflowTracker(Tracker):
             synchronous=True,
         )
         self._latest = files.milliseconds(record)
+
+    def _write_points(self, record: Record, metrics: Sequence[Metric]) -> None:
+        """Write points; before MLflow 3.16, a NaN that stands there already is an error."""
+        try:
+            self._write(record, metrics=metrics)
+        except Exception as error:
+            lost = [[metric] for metric in metrics if math.isnan(metric.value)]
+            if not lost or not stands_already(error):
+                raise
+            if len(metrics) > 1:
+                for part in ([m for m in metrics if not math.isnan(m.value)], *lost):
+                    self._write_points(record, part)
 
     def _upload_media(
         self, record: Media, place: str, views: Mapping[str, files.Content] | None = None
