@@ -12,7 +12,7 @@ import pytest
 from multitrack_notebook import read_notebook
 
 from multitrack.trackers.folder import CourierState
-from multitrack.trackers.locks import FileLock
+from multitrack.trackers.locks import FileLock, is_locked
 
 pytestmark = pytest.mark.usefixtures("notebooks")
 
@@ -131,6 +131,19 @@ def test_watching_follows_new_runs_until_ctrl_c(make_run, notebooks):
         process.kill()
     assert process.returncode == 0
     assert output.splitlines()[0] == "Watching; Ctrl-C stops."
+
+
+def test_ctrl_c_stops_the_couriers_too(make_run, notebooks, trouble):
+    folder = make_run("a", report_to=["notebook"], losses=[1.0] * 1000)
+    trouble(at=["log_metrics"], slow=0.3)
+    process = subprocess.Popen([*COMMAND, "sync"], stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: "metrics" in kinds_in(notebooks, "a"))
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode != 0
+    assert "Traceback" not in errors
+    assert not is_locked(folder.courier("notebook").lock)
+    assert "finish" not in kinds_in(notebooks, "a")
 
 
 def test_a_terminal_gets_bars(make_run):

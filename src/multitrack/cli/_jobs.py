@@ -67,10 +67,14 @@ class Job:
         return is_free or state.phase in STUCK or (not self._watch and state.offset >= self.goal)
 
     def stop(self) -> None:
-        """Tell the courier to stop after its batch, and see that it does."""
-        if not self._process or self._process.poll() is not None:
+        """Tell the courier to stop after its batch."""
+        if self._process and self._process.poll() is None:
+            self._process.terminate()
+
+    def await_stop(self) -> None:
+        """See that the courier stops, which was told to."""
+        if not self._process:
             return
-        self._process.terminate()
         try:
             self._process.wait(STOP_PATIENCE)
         except subprocess.TimeoutExpired:
@@ -130,3 +134,5 @@ class Crew:
         """Stop all couriers."""
         for job in self.working:
             job.stop()
+        for job in self.working:
+            job.await_stop()

@@ -22,7 +22,7 @@ CELL_WIDTH = 32
 
 def list_backends(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these backends.")
+        list[str] | None, typer.Argument(metavar="NAME", help="Only these backends.")
     ] = None,
 ) -> None:
     """List the backends, their clients, and where each keeps what is logged."""

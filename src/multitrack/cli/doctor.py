@@ -27,7 +27,7 @@ STYLES = {"ok": "green", "fault": "red", "absent": "dim"}
 def examine(
     directory: Annotated[
         Path | None,
-        typer.Argument(metavar="[DIR]", help="Where runs go: MULTITRACK_DIR, ./multitrack."),
+        typer.Argument(metavar="DIR", help="Where runs go: MULTITRACK_DIR, ./multitrack."),
     ] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,

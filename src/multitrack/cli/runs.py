@@ -36,7 +36,7 @@ WIDE = 110
 def list_runs(
     directory: Annotated[
         Path | None,
-        typer.Argument(metavar="[DIR]", help="Where the runs are: MULTITRACK_DIR, ./multitrack."),
+        typer.Argument(metavar="DIR", help="Where the runs are: MULTITRACK_DIR, ./multitrack."),
     ] = None,
     *,
     last: Annotated[

@@ -35,7 +35,7 @@ MOST_CHARTS = 6
 
 def show_run(
     run: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="An id or its start or end, a path, or latest.")
+        str, typer.Argument(metavar="RUN", help="An id or its start or end, a path, or latest.")
     ] = LATEST,
     *,
     metric: Annotated[

@@ -29,7 +29,7 @@ LEFT = 1
 def deliver(
     target: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN|DIR]", help="A run, or a directory of runs; all, if none."),
+        typer.Argument(metavar="RUN|DIR", help="A run, or a directory of runs; all, if none."),
     ] = None,
     *,
     to: Annotated[
