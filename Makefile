@@ -18,17 +18,19 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/demo.stamp: $(BIN)/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
+	@echo "Installing multitrack, torch and three trackers into $(VENV): this takes a minute or two."
+	@$(BIN)/python -m pip install -qq --constraint constraints.txt \
 		--editable '.[trainer,tensorboard,mlflow,wandb]' scikit-learn
-	touch $@
+	@touch $@
 
 $(VENV)/nox.stamp: $(BIN)/python constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt 'nox[uv]'
-	touch $@
+	@$(BIN)/python -m pip install -qq --constraint constraints.txt 'nox[uv]'
+	@touch $@
 
 demo: $(VENV)/demo.stamp
 	WANDB_MODE=offline $(BIN)/python examples/train_digits.py --output-dir $(DEMO)
 	MULTITRACK_DIR=$(DEMO)/multitrack $(BIN)/multitrack show latest
+	@echo "The commands to look at it are in $(BIN)."
 
 test: $(VENV)/nox.stamp
 	$(BIN)/nox
