@@ -220,4 +220,5 @@ class TrainingLoop:
 
 def _take(batches: Iterator[Any], count: int) -> list[Any]:
     """Return the next batches: fewer than asked for if they run out."""
-    return [batch for _, batch in zip(range(count), batches, strict=False)]
+    taken = [batch for _, batch in zip(range(count), batches, strict=False)]
+    return [batch for batch in taken if batch is not None]  # older accelerate's for no data
