@@ -24,6 +24,7 @@ _UNFIT_FOR_PATHS = frozenset("\\#?%:*|<>\"',[]{}")
 _UNFIT_FOR_IMAGES = _UNFIT_FOR_PATHS | {"+", "~"}
 """MLflow's own marks in the file names of pictures, too."""
 
+_NOT_ASCII = re.compile(r"[^\x20-\x7e]")
 _LOST_SLASH = re.compile(r"(?<![^/])/|/\Z")
 _LOST_DOTS = re.compile(r"(?<![^/])\.{1,2}(?![^/])|\A\.(?=\.)")
 
@@ -98,13 +99,23 @@ def path(name: str) -> str:
     return _tidy(escape(name, lambda c: c.isprintable() and c not in _UNFIT_FOR_PATHS))
 
 
+def file_path(name: str) -> str:
+    """Return the path of a file; many servers cannot hand out a file whose name is not ASCII.
+
+    >>> file_path("données/spaced name ✓.txt")
+    'données/spaced name _x2713_.txt'
+    """
+    folder, slash, last = path(name).rpartition("/")
+    return folder + slash + _NOT_ASCII.sub(lambda character: _code(character[0]), last)
+
+
 def image_key(name: str) -> str:
     """Return the start of a picture's file name, in which MLflow reads ``~`` as a slash.
 
     >>> image_key("eval/a~b")
     'eval~a_x7e_b'
     """
-    safe = escape(name, lambda c: c.isprintable() and c not in _UNFIT_FOR_IMAGES)
+    safe = escape(name, lambda c: " " <= c <= "~" and c not in _UNFIT_FOR_IMAGES)
     return safe.replace("/", "~")
 
 

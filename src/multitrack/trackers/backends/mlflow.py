@@ -209,7 +209,7 @@ class MLflowTracker(Tracker):
         }
         contents: dict[str, files.Content] = {f"{place}.json": msgspec.json.encode(about)}
         for file in artifact.files:
-            contents[f"{place}/{names.path(file.name)}"] = self._run.path(file)
+            contents[f"{place}/{names.file_path(file.name)}"] = self._run.path(file)
         self._upload(artifact, contents)
 
     def flush(self) -> bool:
