@@ -37,10 +37,10 @@ from multitrack.trainer.loop.progress import Progress
 from multitrack.trainer.loop.signals import Sigterm
 from multitrack.trainer.loop.speed import speed_metrics
 from multitrack.trainer.loop.training import TrainingLoop
-from multitrack.trainer.loop.values import plain_numbers
 from multitrack.trainer.loop.work import WorkCounter
 from multitrack.trainer.outputs import EvalPrediction, PredictionOutput, TrainOutput
 from multitrack.trainer.parts import TrainerParts
+from multitrack.trainer.values import plain_numbers
 
 logger = logging.getLogger(__name__)
 

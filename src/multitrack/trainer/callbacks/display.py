@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 from multitrack.trainer.callbacks.base import TrainerCallback
 from multitrack.trainer.callbacks.control import TrainerControl
 from multitrack.trainer.callbacks.state import TrainerState
+from multitrack.trainer.values import plain_numbers
 
 if TYPE_CHECKING:
     from multitrack.trainer.arguments import TrainingArguments
@@ -129,9 +130,9 @@ class ProgressCallback(TrainerCallback):
 
 def readable(logs: dict[str, Any], max_str_len: int | None = None) -> dict[str, Any]:
     """Return what a terminal shows of logged values: floats with four significant digits."""
-    return {
-        key: _readable_value(value, max_str_len) for key, value in logs.items() if key not in HIDDEN
-    }
+    shown = {key: value for key, value in logs.items() if key not in HIDDEN}
+    plain_numbers(shown)
+    return {key: _readable_value(value, max_str_len) for key, value in shown.items()}
 
 
 def _readable_value(value: Any, max_str_len: int | None) -> Any:
