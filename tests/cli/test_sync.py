@@ -134,8 +134,8 @@ def test_watching_follows_new_runs_until_ctrl_c(make_run, notebooks):
 
 
 def test_ctrl_c_stops_the_couriers_too(make_run, notebooks, trouble):
-    folder = make_run("a", report_to=["notebook"], losses=[1.0] * 1000)
-    trouble(at=["log_metrics"], slow=0.3)
+    folder = make_run("a", report_to=["notebook"], losses=[1.0] * 3000)
+    trouble(at=["log_metrics"], slow=0.1)
     process = subprocess.Popen([*COMMAND, "sync"], stderr=subprocess.PIPE, text=True)
     wait_for(lambda: "metrics" in kinds_in(notebooks, "a"))
     process.send_signal(signal.SIGINT)

@@ -32,8 +32,10 @@ def test_every_backend_has_an_extra():
 
 
 def test_every_backend_has_a_test_file():
-    files = (ROOT / "tests" / "backends").glob("test_*.py")
-    assert {file.stem.removeprefix("test_") for file in files} == MODULES
+    """``test_<name>.py``; ``test_<name>_<subject>.py`` may stand beside it."""
+    files = {file.stem for file in (ROOT / "tests" / "backends").glob("test_*.py")}
+    assert {name for name in MODULES if f"test_{name}" in files} == MODULES
+    assert all(any(f"{file}_".startswith(f"test_{name}_") for name in MODULES) for file in files)
 
 
 def test_every_backend_has_a_page():
