@@ -29,6 +29,7 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = [
     "lint",
     "types",
+    "floors",
     f"core-{THIS_PYTHON}",
     "backends",
     "trainer",
@@ -74,6 +75,14 @@ def core(session: nox.Session) -> None:
     session.install(*_package(), *_group("test"), "--editable", "tests/plugin", *MEDIA)
     suites = ("tests/plugin", "tests/trackers", "tests/cli", "tests/package")
     session.run("pytest", *suites, *session.posargs)
+
+
+@nox.session
+def floors(session: nox.Session) -> None:
+    """Test the command line with the oldest releases of what the package itself depends on."""
+    session.install(*_package(), "--resolution", "lowest-direct")
+    session.install(*_package(), *_group("test"), "--editable", "tests/plugin")
+    session.run("pytest", "tests/cli", *session.posargs)
 
 
 @nox.session

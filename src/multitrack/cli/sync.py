@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated
 
 import typer
@@ -74,7 +75,6 @@ class Sync:
             TextColumn("{task.fields[note]}", style="dim"),
             console=out,
             transient=True,
-            disable=not out.is_terminal,
         )
 
     def once(self, target: str | None, names: list[str]) -> int:
@@ -84,7 +84,7 @@ class Sync:
             self.crew.add(job)
         if not found:
             self._out.print("Everything is delivered.")
-        with self._progress:
+        with self._drawn():
             while self.crew.waiting or self.crew.working:
                 self._step()
         return self._left
@@ -93,7 +93,7 @@ class Sync:
         """Deliver what is there and what comes, until Ctrl-C; return how many are left then."""
         self._out.print("Watching; Ctrl-C stops.", style="dim")
         next_scan = 0.0
-        with self._progress:
+        with self._drawn():
             try:
                 while True:
                     if time.monotonic() >= next_scan:
@@ -103,6 +103,10 @@ class Sync:
             except KeyboardInterrupt:
                 self.crew.stop()
         return len(list(find_jobs(find_targets(target), names)))
+
+    def _drawn(self) -> AbstractContextManager[object]:
+        """Draw the bars while the context lasts, if there is a terminal to draw on."""
+        return self._progress if self._out.is_terminal else nullcontext()
 
     def _add_new(self, target: str | None, names: list[str]) -> None:
         """Queue what is not at work and was not tried a moment ago."""
