@@ -19,6 +19,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
+from multitrack.trackers.folder import replace_file
 from multitrack.trackers.names import flatten
 from multitrack.trackers.protocol import (
     Attachment,
@@ -80,7 +81,6 @@ class Trouble:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._failures = 0
 
     @property
     def orders(self) -> dict[str, Any]:
@@ -114,8 +114,8 @@ class Trouble:
 
     def _fail_for_a_while(self, orders: dict[str, Any]) -> None:
         for order, answer in (("retry", Retry), ("restart", Restart)):
-            if self._failures < orders.get(order, 0):
-                self._failures += 1
+            if left := orders.get(order, 0):
+                replace_file(self._path, json.dumps(orders | {order: left - 1}).encode())
                 raise answer("the pen is empty", orders.get("after"))
 
 

@@ -13,16 +13,19 @@ by record, so that one that crashes its courier three times is set aside.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import random
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 from multitrack.trackers import registry
-from multitrack.trackers.folder import Attempt, Phase, Refusal, RunFolder
+from multitrack.trackers.folder import Attempt, Phase, RunFolder
 from multitrack.trackers.journal import Corrupt, Entry, JournalReader
+from multitrack.trackers.locks import is_locked
 from multitrack.trackers.protocol import (
     Parked,
     Refused,
@@ -34,6 +37,7 @@ from multitrack.trackers.protocol import (
 )
 from multitrack.trackers.records import (
     END_STATUSES,
+    AnyRecord,
     Artifact,
     Audio,
     End,
@@ -52,6 +56,7 @@ from multitrack.trackers.records import (
     Text,
     Video,
 )
+from multitrack.trackers.refusals import Refusals
 from multitrack.trackers.settings import Settings
 from multitrack.trackers.staging import was_overwritten
 
@@ -69,6 +74,10 @@ LINGER = 600.0
 """Seconds for which delivery goes on after the trainer is gone."""
 CRASHES = 3
 """Deaths of a courier on one record after which it is set aside."""
+SILENCE = 600.0
+"""Seconds without an answer after which a client counts as hanging."""
+SLOWEST = 100_000
+"""Bytes a second of the slowest upload that is waited for."""
 
 BACKLOG = 64 * 1024
 """Bytes behind the cursor from which on the next batch is not waited for."""
@@ -100,6 +109,11 @@ class Courier:
         backend: name of the backend.
         settings: of its adapter.
         linger: seconds for which delivery goes on after the trainer is gone.
+
+    Attributes:
+        stop: set to leave after the batch in delivery.
+        once: set to leave when all that is there is delivered, or the backend does not answer.
+        due: reading of the monotonic clock at which a client that has not answered hangs.
     """
 
     def __init__(
@@ -113,7 +127,9 @@ class Courier:
         self.state.pid = os.getpid()
         self.folder.write_state(self.state)
         self.linger = linger
-        self.hurry = False
+        self.stop = False
+        self.once = False
+        self.due = math.inf
         self._settings = settings
         self._tracker_type = registry.load(backend)
         self._tracker: Tracker | None = None
@@ -122,7 +138,11 @@ class Courier:
         self._position = self.state.offset
         self._crashed = self.state.attempt
         self._end: Entry | None = None
+        self._gone_at: float | None = None
         self._unacknowledged = 0
+        self._bytes = 0
+        self._must_flush = False
+        self._refusals = Refusals(self.folder, self._position)
 
     def run(self, gone: threading.Event) -> None:
         """Deliver until the trainer is gone and the backend knows the run's outcome.
@@ -130,29 +150,36 @@ class Courier:
         Args:
             gone: set when no more will be written; until then the courier waits for more.
         """
+        try:
+            if not self._work(gone):
+                self.let_go()
+        finally:
+            self._reader.close()
+
+    def _work(self, gone: threading.Event) -> bool:
+        """Deliver as long as there is a point in it; tell whether the backend has everything."""
         caught_up_at = time.monotonic()
-        deadline: float | None = None
-        while True:
+        while not self.stop:
             is_gone = gone.is_set()  # asked before reading: all that was written is then read
-            if is_gone and deadline is None:
-                deadline = time.monotonic() + self.linger
+            if is_gone and self._gone_at is None:
+                self._gone_at = time.monotonic()
             try:
                 if self.deliver_next():
                     caught_up_at = time.monotonic()
-                    if is_gone or self._crashed or self._reader.unread() > BACKLOG:
+                    if is_gone or self.once or self._crashed or self._reader.unread() > BACKLOG:
                         continue
-                elif is_gone or (self._end and time.monotonic() - caught_up_at > END_GRACE):
+                elif is_gone:
+                    return self._conclude_for_good()
+                elif self._end and time.monotonic() - caught_up_at > END_GRACE:
                     self.conclude()
-                    if is_gone:
-                        return
                 self._note("waiting")
-                if self.hurry and not gone.is_set():
+                if self.once:
                     break
-                gone.wait(POLL)
+                self._pause(POLL, gone)
             except TrackerError as answer:
-                if not self._wait_after(answer, gone, deadline):
+                if not self._wait_after(answer, gone):
                     break
-        self.let_go()
+        return False
 
     def deliver_next(self) -> bool:
         """Deliver the next batch and acknowledge it; return False if there is nothing new.
@@ -162,15 +189,15 @@ class Courier:
             Parked: it will not before a person acts.
         """
         entries = self._next_batch()
-        if not entries:
-            return False
-        self._note_attempt(entries)
-        for chunk in _chunks(entries, self._tracker_type.batch_size):
-            self._offer(chunk)
-            self._position = chunk[-1].end
-            self._unacknowledged += len(chunk)
-        self._acknowledge()
-        return True
+        if entries:
+            if any(map(_needs_client, entries)):
+                self._started()  # before the note: dying here is no record's fault
+            self._note_attempt(entries)
+            for chunk in _chunks(entries, self._tracker_type.batch_size):
+                self._offer(chunk)
+        if entries or self._must_flush:
+            self._acknowledge()
+        return bool(entries)
 
     def conclude(self) -> None:
         """Tell the backend the run's outcome, if it does not know it yet.
@@ -184,18 +211,25 @@ class Courier:
             outcome = self._end.record.status
         if self._end or self._tracker or self.state.told not in END_STATUSES:
             tracker = self._started()
+            self._expect_answer()
             try:
                 tracker.finish(outcome)
             except Exception as error:
-                raise self._classify(error) from error
+                self._refusals.add(self._position, "end", self._refusal(error))
+                tracker.abandon()
             self._tracker = None
             self.state.told = outcome
         self._end = None
-        self.state.attempt = None
-        self.state.failures = 0
-        self.state.message = self.state.remedy = None
+        self._went_through()
         self._move_cursor(self._position)
         self._note("done")
+
+    def _conclude_for_good(self) -> bool:
+        """Tell the outcome, unless another session goes on with the run: its courier will."""
+        is_going_on = self._end is None and _stays_locked(self.run_folder.writer_lock)
+        if not is_going_on:
+            self.conclude()
+        return not is_going_on
 
     def let_go(self) -> None:
         """Leave the client without telling an outcome; what is left is for another courier."""
@@ -205,7 +239,7 @@ class Courier:
         self.state.attempt = None
         if self.state.phase in {"starting", "delivering", "waiting"}:
             self.state.phase = "waiting"
-        self.folder.write_state(self.state)
+        self._save()
 
     # -- delivering ------------------------------------------------------------------------
 
@@ -226,36 +260,42 @@ class Courier:
         if self._crashed and self._crashed.start == start:
             tries = self._crashed.tries + 1
         if tries > CRASHES:
-            self._refuse(entries[0], f"its delivery crashed the courier {CRASHES} times")
+            self._refusals.add_record(
+                entries[0], Refused(f"its delivery crashed the courier {CRASHES} times")
+            )
             entries[:] = [Corrupt(start, end, "")]
         self.state.attempt = Attempt(start, end, tries)
         self._note("delivering")
 
     def _offer(self, chunk: list[Item]) -> None:
-        """Offer a run of metrics, or one record, to the backend."""
+        """Offer a run of metrics, or one record, to the backend, and move on past it."""
+        self._expect_answer()
+        try:
+            self._call(chunk)
+        except Exception as error:
+            refusal = self._refusal(error)
+            if len(chunk) > 1 and not refusal.parts:
+                for item in chunk:
+                    self._offer([item])
+                return
+            self._refusals.add_record(chunk[0], refusal)
+        self._position = chunk[-1].end
+        self._unacknowledged += len(chunk)
+        self._must_flush = True
+
+    def _call(self, chunk: Sequence[Item]) -> None:
         first = chunk[0]
         if isinstance(first, Corrupt):
-            if first.reason:
-                self.state.corrupt += 1
-                self._refuse(first, f"no record: {first.reason}")
+            self._skip(first)
             return
-        try:
-            self._call([entry for entry in chunk if isinstance(entry, Entry)])
-        except Exception as error:
-            answer = self._classify(error)
-            if not isinstance(answer, Refused):
-                raise answer from error
-            self._set_aside(chunk, answer)
-
-    def _call(self, chunk: list[Entry]) -> None:
-        record = chunk[0].record
         self._end = None
+        record = first.record
         if isinstance(record, End):
-            self._end = chunk[0]
+            self._end = first
         elif isinstance(record, Metrics):
-            self._started().log_metrics([e.record for e in chunk if isinstance(e.record, Metrics)])
+            self._started().log_metrics(_points(chunk))
         elif isinstance(record, Header):
-            self._introduce(record)
+            self._introduce(first, record)
         elif method := _METHODS.get(type(record)):
             for file in _files(record):
                 self._check(file)
@@ -263,12 +303,25 @@ class Courier:
         else:  # Resumed: the run goes on, and the backend shall say so
             self._started()
 
-    def _introduce(self, header: Header) -> None:
-        tracker = self._started()
+    def _skip(self, line: Corrupt) -> None:
+        if line.reason:  # else it was set aside before
+            self.state.corrupt += 1
+            raise Refused(f"no record: {line.reason}")
+
+    def _introduce(self, entry: Entry, header: Header) -> None:
+        """Offer what the header says of the run, each part for itself."""
+        self._started()
+        parts: list[AnyRecord] = []
         if header.config:
-            tracker.log_params(Params(time=header.time, values=header.config))
+            parts.append(Params(time=header.time, values=header.config))
         if header.tags:
-            tracker.set_tags(Tags(time=header.time, values=header.tags))
+            parts.append(Tags(time=header.time, values=header.tags))
+        for part in parts:
+            one = entry._replace(record=part)
+            try:
+                self._call([one])
+            except Exception as error:  # a refused config shall not cost the tags
+                self._refusals.add_record(one, self._refusal(error))
 
     def _started(self) -> Tracker:
         if self._tracker is None:
@@ -286,7 +339,7 @@ class Courier:
                 raise answer from error
             self._tracker = tracker
             self.state.told = "running"
-            self.folder.write_state(self.state)
+            self._save()
         return self._tracker
 
     def _cannot_start(self, tracker: Tracker, error: Exception) -> TrackerError:
@@ -299,8 +352,18 @@ class Courier:
         return answer
 
     def _check(self, file: StagedFile) -> None:
-        if was_overwritten(self.run_folder, file):
-            raise Refused(f"{file.name} was overwritten in place after it was logged")
+        """See that a file is what it was, and give its upload the time that its size takes."""
+        try:
+            is_other = was_overwritten(self.run_folder, file)
+        except FileNotFoundError:
+            raise Refused(f"{file.name} is gone from the run's folder") from None
+        if is_other:
+            raise Refused(
+                f"{file.name} was overwritten in place after it was logged, "
+                f"or the run was copied without its files' times"
+            )
+        self._bytes += file.size
+        self._expect_answer()
 
     def _classify(self, error: Exception) -> TrackerError:
         """Name an error; if the client is gone, go back to what the backend acknowledged."""
@@ -312,86 +375,89 @@ class Courier:
             self._start_over()
         return answer
 
+    def _refusal(self, error: Exception) -> Refused:
+        """Return a refusal; raise any other answer."""
+        answer = self._classify(error)
+        if not isinstance(answer, Refused):
+            raise answer from (error if error is not answer else None)
+        return answer
+
     def _start_over(self) -> None:
         if self._tracker:
             self._tracker.abandon()
             self._tracker = None
         self._position = self.state.offset
         self._unacknowledged = 0
+        self._must_flush = False
         self._end = None
 
     def _acknowledge(self) -> None:
         """Move the cursor, but not past an end that the backend was not told yet."""
+        self._expect_answer()
+        held = True
         try:
-            held = self._tracker is None or self._tracker.flush()
+            if self._tracker:
+                held = self._tracker.flush()
         except Exception as error:
-            raise self._classify(error) from error
+            self._refusals.add(self.state.offset, "batch", self._refusal(error))
+        self._must_flush = False
+        self._went_through()
+        if held:
+            self._move_cursor(self._end.start if self._end else self._position)
+        self._save()
+
+    def _went_through(self) -> None:
         self.state.attempt = None
         self.state.failures = 0
         self.state.message = self.state.remedy = None
-        if held:
-            self._move_cursor(self._end.start if self._end else self._position)
-        self.folder.write_state(self.state)
 
     def _move_cursor(self, offset: int) -> None:
         self.state.offset = offset
         self.state.delivered += self._unacknowledged
-        self._unacknowledged = 0
+        self._unacknowledged = self._bytes = 0
+        self._refusals.acknowledge()
 
     # -- what does not go through ------------------------------------------------------------
 
-    def _set_aside(self, chunk: list[Item], answer: Refused) -> None:
-        if answer.parts:
-            for key, reason in answer.parts.items():
-                self._refuse(chunk[0], reason, key)
-        elif len(chunk) == 1:
-            self._refuse(chunk[0], answer.reason)
-        else:
-            for entry in chunk:
-                self._offer([entry])
-
-    def _refuse(self, entry: Item, reason: str, key: str | None = None) -> None:
-        record = entry.record if isinstance(entry, Entry) else None
-        log = logger.info if self.state.refused else logger.warning  # one line, never a flood
-        self.state.refused += 1
-        self.folder.set_aside(
-            Refusal(
-                time=time.time(),
-                offset=entry.start,
-                record=type(record).__name__.lower() if record else "line",
-                key=key or getattr(record, "key", None) or getattr(record, "name", None),
-                reason=reason,
-            )
-        )
-        log("%s refused %s: %s", self.folder.backend, key or "a record", reason)
-
-    def _wait_after(
-        self, answer: TrackerError, gone: threading.Event, deadline: float | None
-    ) -> bool:
+    def _wait_after(self, answer: TrackerError, gone: threading.Event) -> bool:
         """Wait until the next try; return False when there shall be none."""
         self.state.failures += 1
         self.state.message = answer.reason
         self.state.attempt = None
+        delay, limit = PARKED_RETRY, 0.0
         if isinstance(answer, Parked):
             self.state.remedy = answer.remedy
-            self._note("parked")
-            return not (self.hurry or gone.is_set() or gone.wait(PARKED_RETRY))
-        delay = answer.after if isinstance(answer, Retry) and answer.after else 0.0
-        delay = max(delay, _back_off(self.state.failures))
-        self._note("retrying")
-        if self.hurry or (deadline is not None and time.monotonic() + delay > deadline):
-            return False
-        if deadline is None:
-            gone.wait(delay)
         else:
-            time.sleep(delay)
+            wish = answer.after if isinstance(answer, Retry) else None
+            delay, limit = max(wish or 0.0, _back_off(self.state.failures)), self.linger
+        self._note("parked" if isinstance(answer, Parked) else "retrying")
+        is_late = self._gone_at is not None and time.monotonic() + delay > self._gone_at + limit
+        if self.once or is_late:
+            return False
+        self._pause(delay, gone)
         return True
+
+    def _pause(self, seconds: float, gone: threading.Event) -> None:
+        """Wait, until the trainer is gone, if it is not yet, or the courier shall stop."""
+        was_gone = gone.is_set()
+        end = time.monotonic() + seconds
+        while not self.stop and gone.is_set() == was_gone and (left := end - time.monotonic()) > 0:
+            self._expect_answer()
+            (time.sleep if was_gone else gone.wait)(min(POLL, left))
+
+    def _expect_answer(self) -> None:
+        """Give the client its time from now on, and more for files on their way."""
+        self.due = time.monotonic() + SILENCE + self._bytes / SLOWEST
+
+    def _save(self) -> None:
+        self.state.refused = self._refusals.count
+        self.folder.write_state(self.state)
 
     def _note(self, phase: Phase) -> None:
         if phase == "waiting" and self.state.phase in {"waiting", "done"}:
             return
         self.state.phase = phase
-        self.folder.write_state(self.state)
+        self._save()
 
 
 def _chunks(entries: Iterable[Item], limit: int) -> Iterator[list[Item]]:
@@ -412,11 +478,29 @@ def _chunks(entries: Iterable[Item], limit: int) -> Iterator[list[Item]]:
         yield chunk
 
 
+def _needs_client(item: Item) -> bool:
+    return isinstance(item, Entry) and not isinstance(item.record, End)
+
+
+def _points(chunk: Iterable[Item]) -> list[Metrics]:
+    records = [item.record for item in chunk if isinstance(item, Entry)]
+    return [record for record in records if isinstance(record, Metrics)]
+
+
 def _files(record: Record) -> list[StagedFile]:
     if isinstance(record, Artifact):
         return record.files
     file = getattr(record, "file", None)
     return [file] if isinstance(file, StagedFile) else []
+
+
+def _stays_locked(path: Path) -> bool:
+    """Tell whether a lock is held, and not only for an instant by a process that is dying."""
+    for _ in range(5):
+        if not is_locked(path):
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def read_header(run: RunFolder) -> Header:

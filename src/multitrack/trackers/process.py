@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 
 from multitrack.trackers import registry
-from multitrack.trackers.courier import LINGER, Courier, read_header
+from multitrack.trackers.courier import LINGER, SILENCE, Courier, read_header
 from multitrack.trackers.folder import FILE_MODE, CourierFolder, RunFolder
 from multitrack.trackers.locks import PATIENCE, FileLock, LockedError, is_locked
 from multitrack.trackers.settings import Settings, load, storable, variables
@@ -34,8 +34,8 @@ DELIVERED, LEFT, BUSY = 0, 3, 4
 SYNC_LINGER = 60.0
 """Seconds for which ``multitrack sync`` tries a backend that does not answer."""
 WATCH_INTERVAL = 1.0
-HANG_GRACE = 30.0
-"""Seconds that a client may hang after its courier's time is over."""
+HANG_CHECK = 1.0
+"""Seconds between two looks at whether the client hangs."""
 
 
 class StoredSettings(msgspec.Struct, frozen=True):
@@ -140,36 +140,53 @@ def _deliver(run: RunFolder, options: argparse.Namespace) -> int:
     courier = Courier(run, options.backend, settings, linger=linger)
     gone = threading.Event()
     if options.pipe is not None:
-        _start_thread(_await_end_of_file, options.pipe, gone, linger)
+        _start_thread(_await_end_of_file, options.pipe, gone)
     elif not is_locked(run.writer_lock):
         gone.set()
-        _start_thread(_limit, linger)
     elif options.watch:
-        _start_thread(_await_writer, run, gone, linger)
+        _start_thread(_await_writer, run, gone)
     else:
-        courier.hurry = True
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: setattr(courier, "hurry", True))
+        courier.once = True
+    _start_thread(_end_when_it_hangs, courier)
+    _take_signals(courier, has_trainer=options.pipe is not None)
     courier.run(gone)
     return DELIVERED if courier.state.phase == "done" else LEFT
 
 
-def _await_end_of_file(pipe: int, gone: threading.Event, linger: float) -> None:
+def _take_signals(courier: Courier, *, has_trainer: bool) -> None:
+    """Stop after a batch when told to; with a trainer, after its end, without further tries.
+
+    A scheduler that ends a job sends SIGTERM to trainer and courier alike: the backend shall
+    still be told how the run ended.
+    """
+
+    def end(*_: object) -> None:
+        if has_trainer:
+            courier.linger = 0.0
+        else:
+            courier.stop = True
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, end)
+
+
+def _await_end_of_file(pipe: int, gone: threading.Event) -> None:
     os.read(pipe, 1)
     gone.set()
-    _limit(linger)
 
 
-def _await_writer(run: RunFolder, gone: threading.Event, linger: float) -> None:
+def _await_writer(run: RunFolder, gone: threading.Event) -> None:
     while is_locked(run.writer_lock):
         time.sleep(WATCH_INTERVAL)
     gone.set()
-    _limit(linger)
 
 
-def _limit(linger: float) -> None:
-    """End the process when its time is over, even if a client hangs."""
-    time.sleep(linger + HANG_GRACE)
+def _end_when_it_hangs(courier: Courier) -> None:
+    """End the process, as if it had crashed, when a client does not answer any more."""
+    while time.monotonic() < courier.due:
+        time.sleep(HANG_CHECK)
+    courier.state.message = f"the client did not answer within {SILENCE:g} seconds"
+    courier.folder.write_state(courier.state)
     os._exit(LEFT)
 
 
