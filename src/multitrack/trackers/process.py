@@ -27,6 +27,7 @@ from multitrack.trackers import registry
 from multitrack.trackers.courier import LINGER, SILENCE, Courier, read_header
 from multitrack.trackers.folder import FILE_MODE, CourierFolder, RunFolder
 from multitrack.trackers.locks import PATIENCE, FileLock, LockedError, is_locked
+from multitrack.trackers.redact import redact_text
 from multitrack.trackers.settings import Settings, load, storable, variables
 
 DELIVERED, LEFT, BUSY = 0, 3, 4
@@ -117,11 +118,20 @@ def secret_variables(settings: Settings, arguments: Mapping[str, Any]) -> dict[s
     }
 
 
+class _WithoutSecrets(logging.Formatter):
+    """Formats the log; clients' errors may hold an address with its password."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact_text(super().format(record))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Deliver one run to one backend; return the exit code."""
     options = _parse(arguments)
     run = RunFolder(options.run)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_WithoutSecrets("%(asctime)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     with contextlib.suppress(OSError):
         os.nice(10)  # training comes first
     folder = run.courier(options.backend)
