@@ -30,6 +30,7 @@ from multitrack.trackers.testing import TrackerConformance
 pytest_plugins = ["mlflow_fixtures"]
 
 LARGEST = sys.float_info.max
+NAMES = st.text(st.sampled_from("//..__x2f:~+%é✓\n a") | st.characters(), min_size=1, max_size=40)
 OLD = Version(mlflow.__version__) < Version("3.0")
 
 
@@ -227,30 +228,46 @@ def test_repeated_points_stand_once_non_finite_ones_too(bench):
     assert all(len(bench.points(key)) == 1 for key in "bcd")
 
 
-def test_asynchronous_logging_of_the_user_does_not_make_ours_unsure(bench, monkeypatch):
+def test_asynchronous_logging_of_the_user_does_not_swallow_what_goes_wrong(bench, monkeypatch):
     monkeypatch.setenv("MLFLOW_ENABLE_ASYNC_LOGGING", "true")
     tracker = bench.start()
-    tracker.log_metrics([metrics(1, loss=1.0)])
-    assert tracker.flush()
-    assert len(bench.points("loss")) == 1
+    MlflowClient(tracking_uri=bench.uri).delete_run(bench.attachment.id)
+    for call in (
+        lambda: tracker.log_metrics([metrics(1, loss=1.0)]),
+        lambda: tracker.set_tags(Tags(time=NOW, values={"a": "b"})),
+    ):
+        assert isinstance(answer_of(call), Parked)
 
 
-@given(st.text(min_size=1, max_size=40))
-def test_every_name_has_a_key_that_mlflow_takes_and_that_gives_it_back(name):
+ODD = ["/a", "a//b", "a/", "/", ".", "..", "...", "../x", "a/./b", "a/..", "_x2f_", "a_x", "_/"]
+
+
+def check_key(name):
     key = names.key(name)
     _validate_metric(key, 1.0, 1, 1)
     _validate_tag(key, "")
     assert unescape(key) == name
 
 
-@given(st.text(min_size=1, max_size=40))
-def test_every_name_has_a_path_that_leads_down(name):
+def check_path(name):
     path = names.path(name)
-    assert unescape(path) == name
     assert all(part not in {"", ".", ".."} for part in path.split("/"))
+    assert unescape(path) == name
     assert unescape(names.file_path(name)) == name
     assert unescape(names.image_key(name).replace("~", "/")) == name
     assert names.image_key(name).isascii()
+
+
+@pytest.mark.parametrize("check", [check_key, check_path])
+@pytest.mark.parametrize("name", ODD)
+def test_odd_name_is_one_that_mlflow_takes_and_comes_back(check, name):
+    check(name)
+
+
+@pytest.mark.parametrize("check", [check_key, check_path])
+@given(name=NAMES)
+def test_every_name_is_one_that_mlflow_takes_and_comes_back(check, name):
+    check(name)
 
 
 # -- the run --------------------------------------------------------------------------------------
@@ -294,7 +311,7 @@ def test_run_that_goes_on_is_running(bench):
     tracker.finish("failed")
     assert bench.stored.info.status == "FAILED"
     first = bench.attachment
-    tracker = bench.start(attachment=first)
+    tracker = bench.start(attachment=first, settings={"tags": {"team": "vision"}})
     assert (bench.attachment, bench.stored.info.status) == (first, "RUNNING")
     tracker.finish("interrupted")
     assert bench.stored.info.status == "KILLED"
