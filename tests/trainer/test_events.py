@@ -186,3 +186,17 @@ def test_an_empty_stream_stops_with_a_warning(
     trainer = make_trainer(train=Nothing())
     assert trainer.train().global_step == 0
     assert "gave no batch" in caplog.text
+
+
+def test_epochs_that_stop_within_their_first_step_are_all_begun(
+    make_trainer: Callable[..., Trainer],
+) -> None:
+    class Stops(TrainerCallback):
+        def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            control.should_epoch_stop = True
+
+    recorder = tiny.Recorder()
+    options = {"max_steps": -1, "num_train_epochs": 3, "gradient_accumulation_steps": 2}
+    make_trainer(Stops, recorder, **options).train()
+    assert recorder.events.count("on_epoch_begin") == 3
+    assert recorder.events.count("on_substep_end") == 3

@@ -80,10 +80,11 @@ class TrainingLoop:
     def _run_epoch(self) -> None:
         """Train an epoch, or what is left of the one that the checkpoint interrupted."""
         self.trainer.fire("on_epoch_begin")
+        had_data = self.progress.step > 0
         if self.progress.step < self.plan.steps_per_epoch and not self._was_done_before:
-            self._run_steps()
+            had_data |= self._run_steps()
         self._restore_generators()
-        if self.progress.step == 0:
+        if not had_data:
             self._stop_without_data()
         self.trainer.fire("on_epoch_end")
         self._act_on_requests(epoch_is_over=True)
@@ -93,8 +94,10 @@ class TrainingLoop:
         """Whether the checkpoint that training goes on from is that of its last step."""
         return self.checkpoint is not None and self._is_done
 
-    def _run_steps(self) -> None:
+    def _run_steps(self) -> bool:
+        """Do the steps of the epoch, and tell whether there was data for any."""
         progress = self.progress
+        had_data = False
         if progress.step == 0:
             self._restore_generators()  # the loader's own random numbers come after the checkpoint
         batches = iter(
@@ -105,9 +108,11 @@ class TrainingLoop:
             self._restore_generators()  # but those of the batches skipped were before it
             if not group:
                 break
+            had_data = True
             self._run_step(group)
             if self._is_stopped:
                 break
+        return had_data
 
     def _restore_generators(self) -> None:
         """Set the random generators as the checkpoint has them, the first time."""
