@@ -142,8 +142,8 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check all annotations against the real types of torch and of every client."""
-    session.install(*_package(*EXTRAS), *_group("types"))
+    """Check all annotations; where no client is installed, what it returns is Any."""
+    session.install(*_package("trainer", "transformers"), *_group("types"))
     session.run("mypy", *session.posargs)
 
 
