@@ -117,9 +117,15 @@ class Session:
             assert matches(expected, result.stdout), f"$ {command}\n{result.stdout}\n---\n{shown}"
 
 
+def load_project(directory: Path) -> dict[str, Any]:
+    """Return what a directory's ``pyproject.toml`` says of its project."""
+    project: dict[str, Any] = tomllib.loads((directory / "pyproject.toml").read_text())["project"]
+    return project
+
+
 def install(directory: Path) -> None:
     """Do what ``pip install --editable`` does with a directory that is on the path already."""
-    project = tomllib.loads((directory / "pyproject.toml").read_text())["project"]
+    project = load_project(directory)
     info = directory / f"{project['name']}-{project['version']}.dist-info"
     info.mkdir()
     metadata = "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
@@ -163,3 +169,9 @@ def _trimmed(lines: list[str]) -> list[str]:
     while lines and not lines[-1].strip():
         lines.pop()
     return lines
+
+
+if __name__ == "__main__":
+    SESSION = Session(Path(sys.argv[1]), Path.cwd())
+    for BLOCK in blocks_of(Path(sys.argv[1])):
+        SESSION.run(BLOCK)

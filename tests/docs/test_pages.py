@@ -4,52 +4,47 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
-from pages import DOCS, PAGES, RUN, SHOWN, Session, blocks_of, matches, name_of, needs_of
+from pages import DOCS, PAGES, RUN, SHOWN, blocks_of, load_project, matches, name_of, needs_of
+
+EXTRAS: dict[str, list[str]] = load_project(DOCS.parent)["optional-dependencies"]
+SETTINGS = ("MULTITRACK_", "WANDB_", "MLFLOW_", "TENSORBOARD_")
 
 
-def missing(extra: str) -> list[str]:
+def missing(extra: str) -> set[str]:
     """Return the distributions of an extra that are not installed."""
-    found = []
-    for line in metadata.requires("multitrack") or []:
-        requirement = Requirement(line)
-        if requirement.marker and requirement.marker.evaluate({"extra": extra}):
+    found = set()
+    for requirement in map(Requirement, EXTRAS[extra]):
+        if requirement.name == "multitrack":
+            found |= {name for inner in requirement.extras for name in missing(inner)}
+        elif not requirement.marker or requirement.marker.evaluate():
             try:
                 metadata.version(requirement.name)
             except metadata.PackageNotFoundError:
-                found.append(requirement.name)
+                found.add(requirement.name)
     return found
 
 
-@pytest.fixture
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty directory to be in, with nothing of the caller's settings or terminal."""
-    for name in list(os.environ):
-        if name.startswith(("MULTITRACK_", "WANDB_", "MLFLOW_", "TENSORBOARD_")):
-            monkeypatch.delenv(name)
-    settings = {"COLUMNS": "80", "NO_COLOR": "1", "PYTHONPATH": str(tmp_path), "TZ": "UTC"}
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("MULTITRACK_DELIVERY", "")  # a page may set it: then this is put back
-    monkeypatch.setenv("MULTITRACK_DIR", "")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    return tmp_path
-
-
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_page(page: Path, directory: Path) -> None:
-    absent = sorted(name for extra in needs_of(page) for name in missing(extra))
+def test_page(page: Path, tmp_path: Path) -> None:
+    """A page runs in an interpreter of its own, with nothing of the caller's settings."""
+    absent = sorted({name for extra in needs_of(page) for name in missing(extra)})
     if absent:
         pytest.skip(f"needs {', '.join(absent)}")
-    session = Session(page, directory)
-    for block in blocks_of(page):
-        session.run(block)
+    environ = {name: os.environ[name] for name in os.environ if not name.startswith(SETTINGS)}
+    environ |= {"COLUMNS": "80", "NO_COLOR": "1", "TZ": "UTC"}
+    environ["PYTHONPATH"] = os.pathsep.join([str(tmp_path), str(Path(__file__).parent)])
+    command = [sys.executable, "-m", "pages", str(page)]
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -61,8 +56,7 @@ def test_no_block_escapes(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_what_a_page_needs_is_an_extra(page: Path) -> None:
-    extras = metadata.metadata("multitrack").get_all("Provides-Extra") or []
-    assert needs_of(page) <= set(extras)
+    assert needs_of(page) <= set(EXTRAS)
 
 
 def test_links_between_pages_lead_somewhere() -> None:
