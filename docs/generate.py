@@ -9,6 +9,7 @@ A page marks the place: ``<!-- generated: environment wandb -->`` … ``<!-- end
 from __future__ import annotations
 
 import argparse
+import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -20,11 +21,18 @@ from typer.core import TyperArgument, TyperGroup
 
 from multitrack.cli import app
 from multitrack.cli.backends import kind_of
+from multitrack.trackers import backends as built_in
 from multitrack.trackers import registry
 from multitrack.trackers.protocol import RECORD_METHODS, Unsupported, describe
 from multitrack.trackers.settings import Variable, variables
 
 DOCS = Path(__file__).parent
+NAMES = [
+    module.name
+    for module in pkgutil.iter_modules(built_in.__path__)
+    if not module.name.startswith("_")
+]
+"""Our own backends: one of a third party that is installed here has no page here."""
 BLOCK = re.compile(
     r"(?P<begin><!-- generated: (?P<table>\w+)(?: (?P<name>\w+))? -->\n)"
     r".*?(?P<end><!-- end generated -->)",
@@ -51,7 +59,7 @@ def storage(backend: str) -> str:
 def backends() -> str:
     """Return the table of all backends: what each holds, and what a repeat shows there."""
     rows = []
-    for name in registry.names():
+    for name in NAMES:
         gaps = [kind_of(method) for method in _gaps(name)]
         rows.append(
             [
@@ -66,12 +74,12 @@ def backends() -> str:
 
 def capabilities() -> str:
     """Return the table of what each backend holds, kind by kind."""
-    names = registry.names()
+    trackers = [registry.load(name) for name in NAMES]
     rows = [
-        [kind_of(method), *(_storage_cell(getattr(registry.load(name), method)) for name in names)]
+        [kind_of(method), *(_storage_cell(getattr(tracker, method)) for tracker in trackers)]
         for method in RECORD_METHODS
     ]
-    return _table(["Logged", *names], rows)
+    return _table(["Logged", *NAMES], rows)
 
 
 def command(name: str) -> str:
