@@ -214,6 +214,7 @@ def test_online_without_a_key_waits_for_a_person(tmp_path, offline):
     assert "SWANLAB_API_KEY" in folder.read_state().remedy
 
 
+@pytest.mark.slow
 def test_dead_server_is_tried_again(tmp_path, offline):
     """A server that is down is no wrong key, and holds nothing up."""
     environ = offline | {
