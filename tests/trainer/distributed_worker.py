@@ -110,7 +110,7 @@ def resume() -> None:
     whole = trainer(max_steps=16, **options)
     whole.train()
     again = trainer(max_steps=16, **options)
-    again.train(resume_from_checkpoint=FOLDER / "out" / "checkpoint-4")
+    again.train(resume_from_checkpoint=FOLDER / "out" / "checkpoint-12")  # in the second epoch
     histories = [[r.get("loss") for r in t.state.log_history] for t in (whole, again)]
     write(whole=weights(whole), again=weights(again), histories=histories)
 

@@ -90,6 +90,57 @@ def test_losses_and_weights_are_equal_to_the_bit(
     assert noise_after.drawn == noise.drawn[at:]
 
 
+def test_an_epoch_that_was_saved_at_its_end_is_not_ended_again(
+    make_trainer: Callable[..., Trainer], tmp_path: Path
+) -> None:
+    options = {
+        "max_steps": -1,
+        "num_train_epochs": 3,
+        "logging_strategy": "epoch",
+        "eval_strategy": "epoch",
+        "save_strategy": "epoch",
+    }
+    whole = make_trainer(model=tiny.TinyModel(dropout=0.3), **options)
+    whole.train()
+    recorder = tiny.Recorder()
+    resumed = make_trainer(
+        recorder,
+        model=tiny.TinyModel(dropout=0.3),
+        **{**options, "output_dir": str(tmp_path / "resumed")},
+    )
+    resumed.train(resume_from_checkpoint=whole.output_dir / "checkpoint-11")
+    assert history(resumed) == history(whole)
+    assert recorder.events.count("on_epoch_begin") == 2
+    assert torch.equal(resumed.model.head.weight, whole.model.head.weight)
+
+
+def test_epochs_that_were_cut_short_are_found_again(
+    make_trainer: Callable[..., Trainer], tmp_path: Path
+) -> None:
+    class Cuts(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            control.should_epoch_stop = state.global_step % 3 == 0
+
+    options = {"max_steps": -1, "num_train_epochs": 4, "logging_steps": 1}
+    options |= {"save_strategy": "steps", "save_steps": 5}
+    whole = make_trainer(Cuts, **options)
+    whole.train()
+    resumed = make_trainer(Cuts, **{**options, "output_dir": str(tmp_path / "resumed")})
+    resumed.train(resume_from_checkpoint=whole.output_dir / "checkpoint-5")
+    assert history(resumed) == history(whole)
+    assert resumed.state.epoch == pytest.approx(3 + 3 / 11)
+
+
+def test_a_checkpoint_of_epochs_of_another_length_is_placed_by_its_steps(
+    make_trainer: Callable[..., Trainer],
+) -> None:
+    saving = {"save_strategy": "steps", "save_steps": 4}
+    make_trainer(**saving, max_steps=4).train()
+    trainer = make_trainer(**saving, max_steps=6, gradient_accumulation_steps=4)
+    trainer.train(resume_from_checkpoint=True)  # three steps an epoch now: this is the second
+    assert trainer.state.epoch == pytest.approx(2.0)
+
+
 def test_the_loss_since_the_last_log_is_not_lost(make_trainer: Callable[..., Trainer]) -> None:
     options = {"max_steps": 10, "logging_steps": 5, "save_strategy": "steps", "save_steps": 3}
     whole = make_trainer(**options)
