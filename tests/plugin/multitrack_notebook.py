@@ -74,9 +74,9 @@ class Trouble:
     ``at``: the methods that the orders are for; all, without it. ``park``: wait for a person.
     ``retry``: so many calls fail, and may be repeated ``after`` so many seconds. ``restart``:
     likewise, and what is not acknowledged is lost. ``raise``: an exception of Python, by name.
-    ``slow`` or ``hang``: seconds that a call takes. ``crash_on``: a name that kills the process.
-    ``exit``: die once, in the middle of a batch. ``refuse``: names that are refused, one by one.
-    ``refuse_call``: names whose whole call is. ``session_ack``: acknowledge only at the end.
+    ``slow`` or ``hang``: seconds that a call takes. ``crash_on``: a name or a method that kills the
+    process. ``exit``: die once, in the middle of a batch. ``refuse``: names that are refused, one
+    by one. ``refuse_call``: names whose whole call is. ``session_ack``: acknowledge at the end.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -95,7 +95,7 @@ class Trouble:
         if method not in orders.get("at", [method]):
             return {}
         time.sleep(orders.get("hang") or orders.get("slow") or 0)
-        if orders.get("crash_on") in given:
+        if orders.get("crash_on") in {method, *given}:
             os._exit(9)
         if orders.get("park"):
             raise Parked("the notebook is locked", "unlock the notebook")
