@@ -20,7 +20,7 @@ BACKENDS = [name for name in EXTRAS if Path(f"src/multitrack/trackers/backends/{
 THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHONS = sorted({*nox.project.python_versions(PROJECT), THIS_PYTHON}, key=lambda v: v.split("."))
 MEDIA = ("matplotlib", "numpy")  # what log_image and its like take; the core needs neither
-PAGES = [Path("README.md"), *sorted(Path("docs").rglob("*.md"))]
+PAGES = [Path("README.md"), *Path("docs").glob("*.md"), *Path("docs/guides").glob("*.md")]
 
 nox.needs_version = ">=2025.2"
 nox.options.default_venv_backend = "uv"
@@ -148,7 +148,10 @@ def types(session: nox.Session) -> None:
 
 
 def _extras_of_pages() -> set[str]:
-    """Return the extras that the pages' examples need, as the pages declare them."""
+    """Return the extras that the pages' examples need, as the pages declare them.
+
+    The page of a backend runs with that backend's tests, in its environment.
+    """
     declared = re.compile(r"^<!-- needs: (.+?) -->$", re.MULTILINE)
     return {
         extra
