@@ -149,3 +149,11 @@ def test_what_a_version_saved_that_this_one_does_not_know_is_left_out():
 def test_reads_the_environment_when_it_is_called(monkeypatch):
     monkeypatch.setenv("X_COUNT", "8")
     assert load(Everything).count == 8
+
+
+def test_an_address_with_a_password_is_not_stored():
+    class Where(Settings, frozen=True):
+        uri: Annotated[str | None, Env("WHERE_URI")] = None
+
+    assert storable(Where(uri="http://me:hunter2@host:5000")) == {}
+    assert storable(Where(uri="http://host:5000")) == {"uri": "http://host:5000"}

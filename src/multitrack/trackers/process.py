@@ -28,7 +28,7 @@ from multitrack.trackers.courier import LINGER, SILENCE, Courier, read_header
 from multitrack.trackers.folder import FILE_MODE, CourierFolder, RunFolder
 from multitrack.trackers.locks import PATIENCE, FileLock, LockedError, is_locked
 from multitrack.trackers.redact import redact_text
-from multitrack.trackers.settings import Settings, load, storable, variables
+from multitrack.trackers.settings import Settings, holds_secret, load, storable, variables
 
 DELIVERED, LEFT, BUSY = 0, 3, 4
 """Exit codes: all is delivered; something is left; another courier is at work."""
@@ -112,9 +112,10 @@ def spawn(
 def secret_variables(settings: Settings, arguments: Mapping[str, Any]) -> dict[str, str]:
     """Return the secrets among the arguments, as environment variables of a courier."""
     return {
-        variable.env.name: str(getattr(settings, variable.field))
+        variable.env.name: str(value)
         for variable in variables(type(settings))
-        if variable.is_secret and variable.field in arguments
+        if variable.field in arguments
+        and holds_secret(variable, value := getattr(settings, variable.field))
     }
 
 

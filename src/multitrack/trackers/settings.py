@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
-from multitrack.trackers.redact import looks_secret
+from multitrack.trackers.redact import looks_secret, redact_text
 
 TRUE_WORDS = ("1", "true", "yes", "on")
 FALSE_WORDS = ("0", "false", "no", "off")
@@ -155,9 +155,14 @@ def storable(settings: Settings) -> dict[str, Any]:
     return {
         variable.field: msgspec.to_builtins(value, enc_hook=str)
         for variable in variables(type(settings))
-        if not variable.is_secret
-        and (value := getattr(settings, variable.field)) != variable.default
+        if (value := getattr(settings, variable.field)) != variable.default
+        and not holds_secret(variable, value)
     }
+
+
+def holds_secret(variable: Variable, value: Any) -> bool:
+    """Tell whether a value must not be stored: it is a secret, or an address with a password."""
+    return variable.is_secret or (isinstance(value, str) and redact_text(value) != value)
 
 
 def _parse(hint: Any, text: str) -> Any:
