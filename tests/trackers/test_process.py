@@ -219,6 +219,7 @@ def test_client_that_crashes_at_its_start_costs_no_record(run, notebook, courier
     notebook.orders.unlink()
     assert courier(run).wait(60) == DELIVERED
     assert notebook.steps(run) == [0, 1, 2]
+    assert state_of(run).refused == 0
 
 
 def test_death_in_the_middle_of_a_batch_repeats_that_batch_at_most(run, notebook, courier):

@@ -19,8 +19,8 @@ class Everything(Settings, frozen=True):
     name: Annotated[str | None, Env("X_NAME", fallbacks=("X_OLD_NAME", "X_OLDER"))] = None
     mode: Annotated[Literal["online", "Offline"], Env("X_MODE")] = "online"
     folder: Annotated[Path | None, Env("X_FOLDER")] = None
-    groups: Annotated[list[str], Env("X_GROUPS")] = []  # noqa: RUF012 - msgspec copies it
-    extra: Annotated[dict[str, int], Env("X_EXTRA")] = {}  # noqa: RUF012 - same
+    groups: Annotated[list[str], Env("X_GROUPS")] = []
+    extra: Annotated[dict[str, int], Env("X_EXTRA")] = {}
     model: Annotated[bool | Literal["end"], Env("X_MODEL")] = False
     code: Annotated[int | None, Env("X_CODE", secret=True)] = None
     api_key: Annotated[str | None, Env("X_API_KEY")] = None

@@ -15,7 +15,7 @@ from multitrack.trackers.courier import read_header
 from multitrack.trackers.delivery import Assignment, Delivery, Mode, Report
 from multitrack.trackers.folder import RunFolder
 from multitrack.trackers.journal import Entry, JournalReader, JournalWriter
-from multitrack.trackers.locks import FileLock, LockedError
+from multitrack.trackers.locks import FileLock, LockedError, is_locked
 from multitrack.trackers.records import AnyRecord, End, EndStatus, Header, Resumed, Status, Stepped
 from multitrack.trackers.redact import redact_text
 
@@ -50,6 +50,8 @@ class Session:
         self.status: Status = "running"
         self.is_closed = False
         self._owner = os.getpid()
+        self._is_child = False
+        self._run = run
         self._lock = _acquire(run)
         try:
             self._writer = JournalWriter(run.journal)
@@ -66,7 +68,10 @@ class Session:
 
         Raises:
             ValueError: the record is too long for a line.
+            RuntimeError: this is a forked child, and the run ended in its own process.
         """
+        if self._is_child and not is_locked(self._run.writer_lock):
+            raise RuntimeError("the run has ended in the process that it belongs to")
         self._writer.append(record)
         self.status = "running"
         if self._after_append:
@@ -95,6 +100,7 @@ class Session:
 
     def leave_in_child(self) -> None:
         """In a forked child: records may still be written, the rest is the parent's."""
+        self._is_child = True
         self._writer.reset_after_fork()
         self._delivery.leave_in_child()
         self._after_append = None
