@@ -1,18 +1,13 @@
 """Weights & Biases: the conformance suite offline, and the real client against a loopback wire."""
 
 import json
-import sys
 from pathlib import Path
-
-import pytest
-
-from multitrack.trackers.names import flatten, unescape
-from multitrack.trackers.testing import Item, Point, StoredRun, TrackerConformance, samples
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 import wandb_files as files
 from wandb_wire import WandbWire
+
+from multitrack.trackers.names import flatten, unescape
+from multitrack.trackers.testing import Item, Point, StoredRun, TrackerConformance, samples
 
 STATUSES = {0: "finished", 1: "failed", 255: "interrupted", 137: "killed"}
 STEP = "train/global_step"
@@ -108,7 +103,7 @@ class TestOffline(TrackerConformance):
 
 class TestOnline(TrackerConformance):
     tracker = "wandb"
-    output = [r"wandb: \[wandb.login\(\)\] .* credentials"]
+    output = (r"wandb: \[wandb.login\(\)\] .* credentials",)
 
     def setup_class(cls):
         cls.wire = WandbWire().__enter__()

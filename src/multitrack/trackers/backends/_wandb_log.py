@@ -7,6 +7,7 @@ several, each with checksum, length and type. A record is a message of the clien
 from __future__ import annotations
 
 import json
+import os
 import struct
 import time
 import zlib
@@ -20,6 +21,8 @@ FILE_HEADER = 7
 FRAGMENT_HEADER = struct.Struct("<LHB")
 FULL, FIRST, LAST = 1, 2, 4
 """Types of fragments; what is neither is in the middle of a record."""
+MARK = "acknowledged"
+"""File in a session's folder."""
 STEP = "train/global_step"
 """The column of the user's step, as transformers names it."""
 
@@ -47,19 +50,24 @@ def fingerprint(row: Mapping[str, Any]) -> int:
     return hash((row.get("_timestamp"), row.get(STEP), names))
 
 
-def file_in(folder: Path) -> Path:
-    """Return the file of a session's folder, which need not exist."""
-    return next(folder.glob("*.wandb"), folder / "run.wandb")
+def acknowledge(folder: Path) -> None:
+    """Mark a session's folder: everything of it is stored where it shall be."""
+    (folder / MARK).touch()
 
 
-def read_run(path: Path) -> WrittenRun:
-    """Return what a file holds, up to where it is torn.
+def is_acknowledged(folder: Path) -> bool:
+    """Tell whether a session's folder is there and marked."""
+    return (folder / MARK).exists()
+
+
+def read_run(folder: Path) -> WrittenRun:
+    """Return what a session's file holds, up to where it is torn.
 
     Raises:
         OSError: it cannot be read.
     """
     run = WrittenRun()
-    for record in _records(path.read_bytes(), 0):
+    for record in _records(_file_in(folder).read_bytes(), 0):
         kind = record.WhichOneof("record_type")
         if kind == "history":
             row = _items(record.history.item)
@@ -74,26 +82,30 @@ def read_run(path: Path) -> WrittenRun:
     return run
 
 
-def is_complete(path: Path) -> bool:
-    """Tell whether the outcome, which is the last record of all, is on the disk."""
+def becomes_complete(folder: Path, timeout: float) -> bool:
+    """Wait until the outcome is on the disk: the client's helper writes after it has answered."""
+    deadline = time.monotonic() + timeout
+    while not _is_complete(_file_in(folder)):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _file_in(folder: Path) -> Path:
+    return next(folder.glob("*.wandb"), folder / "run.wandb")
+
+
+def _is_complete(path: Path) -> bool:
+    """Tell whether the last record of all, the outcome, is in a file's last two blocks."""
     try:
         with path.open("rb") as file:
-            start = max(0, file.seek(0, 2) // BLOCK - 1) * BLOCK
+            start = max(0, file.seek(0, os.SEEK_END) // BLOCK - 1) * BLOCK
             file.seek(start)
             tail = file.read()
     except FileNotFoundError:
         return False
     return any(r.WhichOneof("record_type") == "exit" for r in _records(tail, start))
-
-
-def becomes_complete(path: Path, timeout: float) -> bool:
-    """Wait until the outcome is on the disk; the client's helper writes it after its answer."""
-    deadline = time.monotonic() + timeout
-    while not is_complete(path):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def _records(data: bytes, start: int) -> Iterator[Any]:

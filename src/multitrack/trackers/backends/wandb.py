@@ -6,16 +6,17 @@ import json
 import os
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from html import escape as escape_html
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
 
 from multitrack.trackers.backends import _wandb_client as client
 from multitrack.trackers.backends import _wandb_log as log
+from multitrack.trackers.backends._wandb_settings import WandbSettings
 from multitrack.trackers.bounded import call_within
 from multitrack.trackers.names import escape
 from multitrack.trackers.protocol import (
@@ -49,7 +50,7 @@ from multitrack.trackers.records import (
     Video,
     spell,
 )
-from multitrack.trackers.settings import Env, Settings
+from multitrack.trackers.settings import Settings
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -67,80 +68,12 @@ CONFIRM_TIMEOUT = 30.0
 """Seconds until the server must show the outcome that it was sent."""
 
 
-class WandbSettings(Settings, frozen=True):
-    """Where the run goes, and what is said of it."""
-
-    project: Annotated[
-        str | None,
-        Env(
-            "WANDB_PROJECT",
-            help="Project of a run that names none.",
-            client=True,
-            fallbacks=("MULTITRACK_PROJECT",),
-        ),
-    ] = None
-    entity: Annotated[
-        str | None, Env("WANDB_ENTITY", help="Team or user that owns the project.", client=True)
-    ] = None
-    run_name: Annotated[
-        str | None, Env("WANDB_NAME", help="Name of a run that has none.", client=True)
-    ] = None
-    run_id: Annotated[
-        str | None,
-        Env(
-            "WANDB_RUN_ID",
-            help="W&B's id of the run, to go on with one. Without it: multitrack's id.",
-            client=True,
-        ),
-    ] = None
-    run_group: Annotated[
-        str | None, Env("WANDB_RUN_GROUP", help="Group of the run.", client=True)
-    ] = None
-    run_job_type: Annotated[
-        str | None, Env("WANDB_JOB_TYPE", help="Type of job, such as `train`.", client=True)
-    ] = None
-    tags: Annotated[
-        list[str] | None, Env("WANDB_TAGS", help="More tags of the run.", client=True)
-    ] = None
-    notes: Annotated[
-        str | None, Env("WANDB_NOTES", help="Notes of a run that has none.", client=True)
-    ] = None
-    mode: Annotated[
-        Literal["online", "offline", "disabled", "dryrun", "run"],
-        Env(
-            "WANDB_MODE",
-            help="`offline` stores for `wandb sync`; `disabled` leaves the run in the journal.",
-            client=True,
-        ),
-    ] = "online"
-    dir: Annotated[
-        Path | None,
-        Env(
-            "WANDB_DIR",
-            help="Where the folder `wandb` is made. Without it: where the run runs.",
-            client=True,
-        ),
-    ] = None
-    base_url: Annotated[
-        str | None, Env("WANDB_BASE_URL", help="Server to log to.", client=True)
-    ] = None
-    api_key: Annotated[
-        str | None, Env("WANDB_API_KEY", help="Key for the server.", client=True, secret=True)
-    ] = None
-    init_timeout: Annotated[
-        float, Env("WANDB_INIT_TIMEOUT", help="Seconds that a start may take.", client=True)
-    ] = 30.0
-    finish_timeout: Annotated[
-        float, Env("WANDB_FINISH_TIMEOUT", help="Seconds that the last upload may take.")
-    ] = 600.0
-
-
 class WandbTracker(Tracker):
     """Store one run through its own ``Run`` object; it never becomes ``wandb.run``.
 
     The client takes everything at once and tells only at its end whether it is stored. So a
     session is acknowledged as a whole, by `finish`: when the client's file holds the outcome
-    and, online, the server shows it. A session that ended without that comes again as a whole.
+    and, online, the server shows it; its folder is marked then. One without mark comes again.
     Offline, its folder is removed first. Online, its rows get the numbers (``_step``) that they
     had, and those that the server holds already are dropped by the client. Rows that an
     acknowledged session holds are known from its file, and are not written again.
@@ -171,22 +104,19 @@ class WandbTracker(Tracker):
             raise Parked("WANDB_MODE is disabled", "Set WANDB_MODE to online or offline.")
         client.leave_foreign_service()
         self._info = run
-        state = run.attachment.state if run.attachment else {}
-        earlier = [Path(folder) for folder in state.get("folders", [])]
-        done = [folder for folder in earlier if log.is_complete(log.file_in(folder))]
+        earlier = [Path(folder) for folder in self._earlier(run)]
+        done = [folder for folder in earlier if log.is_acknowledged(folder)]
         undone = [folder for folder in earlier if folder.exists() and folder not in done]
         for folder in undone:
             if folder.name.startswith("offline-run-"):
                 shutil.rmtree(folder, ignore_errors=True)
-        self._run = self._open(run, is_resumed=bool(done))
-        sessions = [log.read_run(log.file_in(folder)) for folder in done]
-        self._take_up(sessions, is_repeat=bool(undone))
+        self._run = self._open(run, is_resumed=len(earlier) > len(undone))
+        self._take_up([log.read_run(folder) for folder in done], is_repeat=bool(undone))
         self._describe(run.header)
-        folder = Path(self._run.settings.sync_dir)
         return Attachment(
             id=self._run.id,
-            url=self._run.url if self._is_online else _sync_command(folder, self._run.id),
-            state={"folders": [str(path) for path in [*done, folder]]},
+            url=self._run.url if self._is_online else _sync_command(self._folder, self._run.id),
+            state={"folders": [str(path) for path in [*done, self._folder]]},
         )
 
     @stored_as("config, nested")
@@ -213,17 +143,10 @@ class WandbTracker(Tracker):
     @stored_as("history; epoch as `epoch`")
     def log_metrics(self, points: Sequence[Metrics]) -> None:
         """Write one row a point."""
-        reserved = set()
+        reserved: set[str] = set()
         for point in points:
-            reserved |= point.values.keys() & set(RESERVED)
-            values = {name: v for name, v in point.values.items() if name not in RESERVED}
-            if values:
-                self._write(point, values)
-        if reserved:
-            raise Refused(
-                "names are reserved",
-                dict.fromkeys(reserved, "the client keeps this name for itself"),
-            )
+            reserved |= self._write(point, point.values)
+        _refuse(reserved)
 
     @stored_as("summary")
     def log_summary(self, summary: Summary) -> None:
@@ -238,15 +161,14 @@ class WandbTracker(Tracker):
         import wandb
 
         page = TEXT_PAGE.format(escape_html(text.text, quote=False))
-        self._write(text, {text.key: wandb.Html(page, inject=False)})
+        self._show(text, wandb.Html(page, inject=False))
 
     @stored_as("media, as image")
     def log_image(self, image: Image) -> None:
         """Write the picture's file."""
         import wandb
 
-        picture = wandb.Image(self._path(image), caption=image.caption)
-        self._write(image, {image.key: picture})
+        self._show(image, wandb.Image(self._path(image), caption=image.caption))
 
     @stored_as("media, as image; an HTML page as HTML")
     def log_figure(self, figure: Figure) -> None:
@@ -254,11 +176,10 @@ class WandbTracker(Tracker):
         import wandb
 
         path = self._path(figure)
-        is_page = path.endswith(".html")
-        media = (
-            wandb.Html(path, inject=False) if is_page else wandb.Image(path, caption=figure.caption)
-        )
-        self._write(figure, {figure.key: media})
+        if path.endswith(".html"):
+            self._show(figure, wandb.Html(path, inject=False))
+        else:
+            self._show(figure, wandb.Image(path, caption=figure.caption))
 
     @stored_as("history, as histogram of at most 512 bins")
     def log_histogram(self, histogram: Histogram) -> None:
@@ -266,7 +187,7 @@ class WandbTracker(Tracker):
         import wandb
 
         bins: Any = (histogram.counts, histogram.edges)
-        self._write(histogram, {histogram.key: wandb.Histogram(np_histogram=bins)})
+        self._show(histogram, wandb.Histogram(np_histogram=bins))
 
     @stored_as("table of at most 200,000 rows")
     def log_table(self, table: Table) -> None:
@@ -277,21 +198,21 @@ class WandbTracker(Tracker):
             raise Refused(f"a table may have {wandb.Table.MAX_ARTIFACT_ROWS} rows")
         grid = json.loads(self._info.path(table.file).read_bytes())
         media = wandb.Table(columns=grid["columns"], data=grid["data"], allow_mixed_types=True)
-        self._write(table, {table.key: media})
+        self._show(table, media)
 
     @stored_as("media, as audio")
     def log_audio(self, audio: Audio) -> None:
         """Write the sound's file."""
         import wandb
 
-        self._write(audio, {audio.key: wandb.Audio(self._path(audio), caption=audio.caption)})
+        self._show(audio, wandb.Audio(self._path(audio), caption=audio.caption))
 
     @stored_as("media, as video: GIF, MP4, WebM, Ogg")
     def log_video(self, video: Video) -> None:
         """Write the video's file."""
         import wandb
 
-        self._write(video, {video.key: wandb.Video(self._path(video), caption=video.caption)})
+        self._show(video, wandb.Video(self._path(video), caption=video.caption))
 
     @stored_as("artifact of its kind")
     def log_artifact(self, artifact: Artifact) -> None:
@@ -327,11 +248,11 @@ class WandbTracker(Tracker):
                 call_within(limit, run.finish, exit_code=EXIT_CODES[status])
             except Exception as error:
                 raise Restart(f"W&B's client could not end: {error}") from error
-        file = log.file_in(Path(run.settings.sync_dir))
-        if not log.becomes_complete(file, CLOSE_TIMEOUT):
-            raise Restart(f"W&B's client did not write the outcome to {file}")
+        if not log.becomes_complete(self._folder, CLOSE_TIMEOUT):
+            raise Restart(f"W&B's client did not write the outcome to {self._folder}")
         if self._is_online and (shown := client.why_not_ended(run, CONFIRM_TIMEOUT)):
             raise Restart(f"W&B did not take the run's end; it shows {shown}")
+        log.acknowledge(self._folder)
 
     def abandon(self) -> None:
         """Close the session with an outcome that the next session takes back."""
@@ -355,8 +276,17 @@ class WandbTracker(Tracker):
         return self._run
 
     @property
+    def _folder(self) -> Path:
+        """The session's, which the client made."""
+        return Path(self._client.settings.sync_dir)
+
+    @property
     def _config(self) -> Any:  # the client's methods have no annotations
         return self._client.config
+
+    def _earlier(self, run: RunInfo) -> list[str]:
+        """Return the folders of the run's sessions that may count, the oldest first."""
+        return run.attachment.state.get("folders", []) if run.attachment else []
 
     def _open(self, run: RunInfo, *, is_resumed: bool) -> Run:
         settings, header = self._settings, run.header
@@ -421,16 +351,26 @@ class WandbTracker(Tracker):
 
     # -- writing ---------------------------------------------------------------------------
 
-    def _write(self, record: Stepped, values: Mapping[str, Any]) -> None:
-        """Write one row, unless an acknowledged session holds it."""
+    def _write(self, record: Stepped, values: Mapping[str, Any]) -> set[str]:
+        """Write one row, unless an acknowledged session holds it; return the names left out."""
         epoch = {} if record.epoch is None else {"epoch": record.epoch}
-        row = {log.STEP: record.step, **epoch, **values, "_timestamp": record.time}
-        if log.fingerprint(row) not in self._known:
+        taken = {name: value for name, value in values.items() if name not in RESERVED}
+        row = {log.STEP: record.step, **epoch, **taken, "_timestamp": record.time}
+        if taken and log.fingerprint(row) not in self._known:
             self._number = max(record.step, self._number + 1)
             self._client.log(row, step=self._number)
+        return values.keys() - taken.keys()
+
+    def _show(self, record: Text | Histogram | Table | Media, media: object) -> None:
+        _refuse(self._write(record, {record.key: media}))
 
     def _path(self, record: Media) -> str:
         return str(self._info.path(record.file))
+
+
+def _refuse(names: Iterable[str]) -> None:
+    if parts := dict.fromkeys(names, "the client keeps this name for itself"):
+        raise Refused("names are reserved", parts)
 
 
 def _about(header: Header) -> Tree:
