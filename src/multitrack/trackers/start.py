@@ -138,6 +138,10 @@ def _header(
 def _assignments(
     run: RunFolder, backends: list[str], settings: Mapping[str, Mapping[str, Any]]
 ) -> list[Assignment]:
+    if not (
+        isinstance(settings, Mapping) and all(isinstance(s, Mapping) for s in settings.values())
+    ):
+        raise TypeError("settings must be a mapping from backend to a mapping of its settings")
     given = {registry.ALIASES.get(name, name): arguments for name, arguments in settings.items()}
     if unused := sorted(set(given) - set(backends)):
         raise ValueError(

@@ -30,7 +30,7 @@ def describe_host() -> Host:
 
 
 def describe_git() -> Git | None:
-    """Return the state of the working directory's repository, None if there is none."""
+    """Return the state of the working directory's repository, None if nothing is committed."""
     command = ["git", "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
     try:
         result = subprocess.run(
@@ -40,9 +40,11 @@ def describe_git() -> Git | None:
         return None
     lines = result.stdout.splitlines()
     facts = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# branch."))
+    if facts.get("branch.oid", "(initial)") == "(initial)":
+        return None
     branch = facts.get("branch.head")
     return Git(
-        commit=facts.get("branch.oid", ""),
+        commit=facts["branch.oid"],
         branch=None if branch == "(detached)" else branch,
         dirty=any(not line.startswith("#") for line in lines),
     )
