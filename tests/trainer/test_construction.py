@@ -110,15 +110,22 @@ def test_a_second_trainer_may_want_another_precision(make_trainer: Callable[...,
     assert seen[-1]
 
 
-def test_torch_compile_trains_and_saves_plain_names(make_trainer: Callable[..., Trainer]) -> None:
-    trainer = make_trainer(
-        torch_compile_backend="eager", save_strategy="steps", save_steps=6, max_steps=6
-    )
-    trainer.train()
+@pytest.mark.parametrize("by_the_user", [False, True])
+def test_a_compiled_model_trains_and_is_saved_under_plain_names(
+    by_the_user: bool, make_trainer: Callable[..., Trainer]
+) -> None:
+    model = tiny.TinyModel()
+    options: dict[str, Any] = {"save_strategy": "steps", "save_steps": 3, "max_steps": 6}
+    if by_the_user:
+        trainer = make_trainer(model=torch.compile(model, backend="eager"), **options)
+    else:
+        trainer = make_trainer(model=model, torch_compile_backend="eager", **options)
+    trainer.train(resume_from_checkpoint=None)
+    trainer.train(resume_from_checkpoint=trainer.output_dir / "checkpoint-3")
     plain = make_trainer(max_steps=6)
     plain.train()
     for name, tensor in plain.model.state_dict().items():
-        assert torch.equal(trainer.model.state_dict()[name], tensor)
+        assert torch.equal(model.state_dict()[name], tensor)
     from safetensors.torch import load_file
 
     saved = load_file(trainer.output_dir / "checkpoint-6" / "model.safetensors")
@@ -182,6 +189,19 @@ def test_values_that_the_model_does_not_take_are_dropped(
     make_trainer(train=data).train()
     with pytest.raises((TypeError, RuntimeError)):
         make_trainer(train=data, remove_unused_columns=False).train()
+
+
+def test_batches_and_samples_without_the_right_names_are_told(
+    make_trainer: Callable[..., Trainer],
+) -> None:
+    with pytest.raises(ValueError, match="a sample has y, of which the model's forward takes none"):
+        make_trainer(train=[{"y": 1.0}] * 4).train()
+    pairs = [(row["x"], row["labels"]) for row in tiny.samples(8)]
+    collate = torch.utils.data.default_collate
+    trainer = make_trainer(train=pairs, evaluation=pairs, data_collator=collate)
+    for act in (trainer.train, trainer.evaluate):
+        with pytest.raises(TypeError, match=r"a batch must be a dict of named values.* not list"):
+            act()
 
 
 def test_a_tokenizer_pads_and_is_saved(make_trainer: Callable[..., Trainer], tmp_path: Any) -> None:

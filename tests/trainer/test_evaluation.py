@@ -10,6 +10,7 @@ import pytest
 import tiny
 import torch
 from torch import nn
+from torch.utils.data import IterableDataset
 
 from multitrack.trainer import EvalPrediction, Trainer
 
@@ -200,6 +201,16 @@ def test_no_data_is_told(make_trainer: Callable[..., Trainer]) -> None:
         trainer.evaluate()
     with pytest.raises(ValueError, match="training requires a train_dataset"):
         trainer.train()
+
+
+def test_a_stream_is_evaluated_under_a_progress_bar(make_trainer: Callable[..., Trainer]) -> None:
+    class Stream(IterableDataset):  # type: ignore[type-arg]
+        def __iter__(self) -> Any:
+            return iter(tiny.samples(13, seed=3))
+
+    trainer = make_trainer(evaluation=Stream(), disable_tqdm=False)
+    loss = trainer.evaluate()["eval_loss"]
+    assert loss == pytest.approx(expected_loss(trainer.model, tiny.samples(13, seed=3)), rel=1e-6)
 
 
 def test_training_goes_on_in_training_mode(make_trainer: Callable[..., Trainer]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -99,6 +100,7 @@ class TrainerParts:
             inputs: the micro-batch, on the device.
             num_items_in_batch: labels that count in the whole step, if the loss divides by it.
         """
+        check_batch(inputs)
         model.train()
         loss = self.compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)
         if num_items_in_batch is None:
@@ -173,6 +175,7 @@ class TrainerParts:
             ignore_keys: outputs that are left out; None for those that the model's
                 configuration names.
         """
+        check_batch(inputs)
         names = self.signature.label_names
         has_labels = bool(names) and all(inputs.get(name) is not None for name in names)
         if ignore_keys is None:
@@ -193,3 +196,16 @@ class TrainerParts:
             return loss, None, None
         logits = losses.logits_of(outputs, ignore_keys, with_loss=has_labels)
         return loss, logits, labels[0] if labels is not None and len(labels) == 1 else labels
+
+
+def check_batch(inputs: Any) -> None:
+    """Refuse a batch whose values have no names.
+
+    Raises:
+        TypeError: it is no mapping.
+    """
+    if not isinstance(inputs, Mapping):
+        raise TypeError(
+            f"a batch must be a dict of named values, the arguments of the model's forward, not "
+            f"{type(inputs).__name__}; pass a data_collator that returns one"
+        )

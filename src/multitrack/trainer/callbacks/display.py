@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
@@ -10,6 +9,7 @@ from tqdm.auto import tqdm
 from multitrack.trainer.callbacks.base import TrainerCallback
 from multitrack.trainer.callbacks.control import TrainerControl
 from multitrack.trainer.callbacks.state import TrainerState
+from multitrack.trainer.data.loaders import length_of
 from multitrack.trainer.values import plain_numbers
 
 if TYPE_CHECKING:
@@ -80,11 +80,12 @@ class ProgressCallback(TrainerCallback):
         **_kwargs: Any,
     ) -> None:
         """Move the bar of the evaluation, which opens at its first batch."""
-        if not state.is_world_process_zero or not isinstance(eval_dataloader, Sized):
+        length = length_of(eval_dataloader)
+        if not state.is_world_process_zero or length is None:
             return
         if self.prediction_bar is None:
             self.prediction_bar = tqdm(
-                total=len(eval_dataloader), leave=self.training_bar is None, dynamic_ncols=True
+                total=length, leave=self.training_bar is None, dynamic_ncols=True
             )
         self.prediction_bar.update(1)
 

@@ -16,6 +16,7 @@ from multitrack.trainer.checkpoints.folders import (
     superseded,
 )
 from multitrack.trainer.checkpoints.weights import save_weights
+from multitrack.trainer.data.signature import uncompiled
 
 if TYPE_CHECKING:
     from multitrack.trainer.loop.progress import Progress
@@ -44,7 +45,7 @@ def save_checkpoint(trainer: Trainer, model: Any, progress: Progress) -> Path:
 
 def save_model_files(trainer: Trainer, weights: dict[str, torch.Tensor], folder: Path) -> None:
     """Write the model, and what prepares its inputs, to an existing folder."""
-    save_weights(store.uncompiled(trainer.model), weights, folder)
+    save_weights(uncompiled(trainer.model), weights, folder)
     if callable(getattr(trainer.processing_class, "save_pretrained", None)):
         trainer.processing_class.save_pretrained(folder)
     (folder / "training_args.json").write_text(trainer.args.to_json_string() + "\n")

@@ -19,6 +19,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from multitrack.trainer.checkpoints import rng
+from multitrack.trainer.data.signature import uncompiled
 
 if TYPE_CHECKING:
     from multitrack.trainer.loop.progress import Progress
@@ -46,11 +47,6 @@ def gather_weights(accelerator: Accelerator, model: Any) -> dict[str, Any]:
         return get_model_state_dict(model, options=_whole())
     weights: dict[str, Any] = uncompiled(model).state_dict()
     return weights
-
-
-def uncompiled(model: Any) -> Any:
-    """Return the model that `torch.compile` wrapped, or the model itself."""
-    return getattr(model, "_orig_mod", model)
 
 
 def scatter_weights(model: Any, weights: dict[str, Any]) -> None:

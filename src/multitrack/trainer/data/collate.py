@@ -70,13 +70,24 @@ class ColumnFilter:
         self.names = frozenset(names)
 
     def __call__(self, features: list[Any]) -> Any:
-        """Return the batch of what remains of the samples."""
+        """Return the batch of what remains of the samples.
+
+        Raises:
+            ValueError: nothing remains.
+        """
         return self.collate([self._filter(feature) for feature in features])
 
     def _filter(self, feature: Any) -> Any:
         if not isinstance(feature, Mapping):
             return feature
-        return {name: value for name, value in feature.items() if name in self.names}
+        kept = {name: value for name, value in feature.items() if name in self.names}
+        if not kept:
+            raise ValueError(
+                f"a sample has {', '.join(map(str, feature))}, of which the model's forward takes "
+                f"none; it takes {', '.join(sorted(self.names))}. remove_unused_columns=False "
+                "leaves all of it to the data_collator."
+            )
+        return kept
 
 
 def choose_collator(given: Collator | None, processing_class: Any) -> Collator:

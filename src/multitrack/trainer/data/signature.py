@@ -10,6 +10,11 @@ from torch import nn
 from multitrack.trainer.data.collate import LABEL_NAMES
 
 
+def uncompiled(model: Any) -> Any:
+    """Return the model that `torch.compile` wrapped, or the model itself."""
+    return getattr(model, "_orig_mod", model)
+
+
 class Signature:
     """The names of a model's inputs.
 
@@ -22,6 +27,7 @@ class Signature:
     def __init__(
         self, model: nn.Module, label_names: list[str] | None, *, has_loss_function: bool
     ) -> None:
+        model = uncompiled(model)
         parameters = inspect.signature(model.forward).parameters
         kinds = [parameter.kind for parameter in parameters.values()]
         self.takes_any = inspect.Parameter.VAR_KEYWORD in kinds

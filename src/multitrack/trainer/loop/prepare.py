@@ -9,6 +9,7 @@ from accelerate import Accelerator
 
 from multitrack.trainer.checkpoints import store
 from multitrack.trainer.checkpoints.weights import load_weights, read_weights
+from multitrack.trainer.data.signature import uncompiled
 from multitrack.trainer.loop.meter import LossMeter
 from multitrack.trainer.loop.plan import Plan
 from multitrack.trainer.loop.progress import Progress
@@ -26,7 +27,7 @@ def prepare_training(trainer: Trainer, max_steps: int, checkpoint: Path | None) 
     accelerator = trainer.accelerator
     sharded = store.is_sharded(accelerator)
     if checkpoint is not None and not sharded:
-        load_weights(store.uncompiled(trainer.model), checkpoint)
+        load_weights(uncompiled(trainer.model), checkpoint)
     model = _prepare_model(trainer)
     if sharded:
         trainer.model = model
