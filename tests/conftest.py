@@ -1,12 +1,8 @@
-"""What all tests share: an environment without the developer's own settings."""
+"""What holds for all tests."""
 
-import os
-
-import pytest
+import signal
 
 
-@pytest.fixture(autouse=True)
-def _own_environment(monkeypatch):
-    for name in list(os.environ):
-        if name.startswith(("MULTITRACK_", "NOTEBOOK_")) and name != "MULTITRACK_FAULT_TRIES":
-            monkeypatch.delenv(name)
+def pytest_configure():
+    """Let Ctrl-C reach the processes that tests start, though a background job ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
