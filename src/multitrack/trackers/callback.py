@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-from multitrack.trackers import registry, settings
+from multitrack.trackers import registry
 from multitrack.trackers.delivery import Mode
 from multitrack.trackers.run import Run
 from multitrack.trackers.session import outcome_of
-from multitrack.trackers.start import start_run
+from multitrack.trackers.start import check_options, start_run
 
 LogRanks: TypeAlias = Literal["main", "all"]
 LogModel: TypeAlias = Literal["none", "last", "best", "all"]
@@ -56,7 +56,8 @@ class TrackingCallback:
         finish_timeout: seconds for which the process's end waits for delivery.
 
     Raises:
-        ValueError: a backend, setting or ``log_model`` that is not allowed.
+        ValueError: a backend, setting or other option that is not allowed.
+        TypeError: tags, notes or settings that are none.
         ImportError: a backend's client is not installed; the message has the command.
 
     Example:
@@ -84,8 +85,7 @@ class TrackingCallback:
         finish_timeout: float | None = None,
     ) -> None:
         self.report_to = registry.resolve(report_to)
-        _check_settings(self.report_to, settings or {})
-        self.log_ranks = log_ranks
+        self.log_ranks = _checked("log_ranks", log_ranks, get_args(LogRanks))
         self.log_model = _checked_log_model(log_model)
         self.run: Run | None = None
         self.run_id = run_id
@@ -100,6 +100,7 @@ class TrackingCallback:
             "settings": settings,
             "finish_timeout": finish_timeout,
         }
+        check_options(self.report_to, run_id=run_id, **self._options)  # now, not when it trains
         self._checkpoint: Path | None = None
         self._best: str | None = None
 
@@ -268,16 +269,13 @@ def _directory(args: Any) -> str | None:
     return str(Path(output_dir) / "multitrack")
 
 
-def _check_settings(backends: list[str], given: Mapping[str, Mapping[str, Any]]) -> None:
-    """Find mistakes in settings now, not when training starts."""
-    for backend in backends:
-        settings.load(registry.load(backend).settings_type, arguments=given.get(backend))
-
-
-def _checked_log_model(log_model: str | None) -> LogModel:
-    asked = log_model or os.environ.get("MULTITRACK_LOG_MODEL") or "none"
-    for choice in get_args(LogModel):
-        if asked.lower() == choice:
-            return choice  # type: ignore[no-any-return]
+def _checked_log_model(log_model: str | None) -> str:
     source = "log_model" if log_model else "MULTITRACK_LOG_MODEL"
-    raise ValueError(f"{source} is {asked!r}; allowed: {', '.join(get_args(LogModel))}.")
+    asked = log_model or os.environ.get("MULTITRACK_LOG_MODEL") or "none"
+    return _checked(source, asked, get_args(LogModel))
+
+
+def _checked(source: str, asked: str, allowed: tuple[str, ...]) -> str:
+    if str(asked).lower() not in allowed:
+        raise ValueError(f"{source} is {asked!r}; allowed: {', '.join(allowed)}.")
+    return asked.lower()

@@ -16,7 +16,7 @@ from multitrack.trackers.records import Header, Tree
 from multitrack.trackers.redact import redact_text, redact_tree
 from multitrack.trackers.run import FINISH_TIMEOUT, Run, leave_ended
 from multitrack.trackers.session import Session, read_standing
-from multitrack.trackers.settings import load
+from multitrack.trackers.settings import Settings, load
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}")
 
@@ -79,7 +79,7 @@ def start_run(
     timeout = _checked_timeout(finish_timeout)
     tree = redact_tree(values.as_tree(config)) if config is not None else {}
     named = values.as_tags(tags) if tags is not None else {}
-    assignments = _assignments(run, backends, settings or {})
+    assignments = [Assignment(run, *choice) for choice in _choose(backends, settings or {})]
     header = _header(run, project, name, notes, named, tree, backends) if is_new else None
     run.create()
     leave_ended(run)
@@ -135,25 +135,52 @@ def _header(
     )
 
 
-def _assignments(
-    run: RunFolder, backends: list[str], settings: Mapping[str, Mapping[str, Any]]
-) -> list[Assignment]:
+def check_options(
+    backends: list[str],
+    *,
+    tags: Any = None,
+    notes: Any = None,
+    run_id: str | None = None,
+    delivery: str | None = None,
+    settings: Any = None,
+    finish_timeout: float | None = None,
+) -> None:
+    """Find mistakes in options of a run that starts later.
+
+    Raises:
+        ValueError: as `start_run` does.
+        TypeError: same.
+    """
+    _check_texts(notes=notes)
+    if tags is not None:
+        values.as_tags(tags)
+    _checked_id(run_id)
+    _checked_mode(delivery)
+    _checked_timeout(finish_timeout)
+    _choose(backends, settings or {})
+
+
+def _choose(backends: list[str], settings: Any) -> list[tuple[str, Settings, Mapping[str, Any]]]:
+    """Return each backend with its settings, and those among them that were given in code."""
     if not (
         isinstance(settings, Mapping) and all(isinstance(s, Mapping) for s in settings.values())
     ):
         raise TypeError("settings must be a mapping from backend to a mapping of its settings")
-    given = {registry.ALIASES.get(name, name): arguments for name, arguments in settings.items()}
+    given: dict[str, Mapping[str, Any]] = {
+        registry.ALIASES.get(name, name): arguments for name, arguments in settings.items()
+    }
     if unused := sorted(set(given) - set(backends)):
         raise ValueError(
             f"settings are given for {', '.join(unused)}, "
             f"but the run reports to {', '.join(backends) or 'nothing'}."
         )
-    assignments = []
+    chosen = []
     for backend in backends:
         arguments = given.get(backend, {})
-        chosen = load(registry.load(backend).settings_type, arguments=arguments)
-        assignments.append(Assignment(run, backend, chosen, arguments))
-    return assignments
+        chosen.append(
+            (backend, load(registry.load(backend).settings_type, arguments=arguments), arguments)
+        )
+    return chosen
 
 
 def _check_texts(**texts: object) -> None:

@@ -1,0 +1,377 @@
+"""The callback, driven with the events of a training loop: no torch and no Trainer."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from multitrack import TrackingCallback
+from multitrack.trackers.callback import rename
+from multitrack.trackers.folder import find_runs
+from multitrack.trackers.records import (
+    Artifact,
+    End,
+    Header,
+    Metrics,
+    Params,
+    Resumed,
+    Summary,
+    Tags,
+)
+
+EVENTS = [
+    "on_init_end",
+    "on_train_begin",
+    "on_train_end",
+    "on_epoch_begin",
+    "on_epoch_end",
+    "on_step_begin",
+    "on_pre_optimizer_step",
+    "on_optimizer_step",
+    "on_substep_end",
+    "on_step_end",
+    "on_evaluate",
+    "on_predict",
+    "on_save",
+    "on_log",
+    "on_prediction_step",
+    "on_push_begin",
+]
+"""Of the contract of transformers' Trainer."""
+
+
+class Arguments(SimpleNamespace):
+    def to_dict(self):
+        return {"learning_rate": 0.1, "hub_token": "abc", "output_dir": self.output_dir}
+
+
+class Parameter:
+    def numel(self):
+        return 21
+
+
+class Model:
+    config = SimpleNamespace(to_dict=lambda: {"hidden_size": 8})
+
+    def parameters(self):
+        return [Parameter(), Parameter()]
+
+
+class Loop:
+    """A training loop, as far as a callback sees it."""
+
+    def __init__(self, callback, output_dir, **arguments):
+        self.callback = callback
+        self.args = Arguments(output_dir=str(output_dir), **arguments)
+        self.state = SimpleNamespace(
+            global_step=0,
+            epoch=0.0,
+            is_world_process_zero=True,
+            best_model_checkpoint=None,
+            best_metric=None,
+        )
+
+    def fire(self, event, **kwargs):
+        kwargs = {"model": Model()} | kwargs
+        getattr(self.callback, event)(self.args, self.state, SimpleNamespace(), **kwargs)
+
+    def log(self, step, logs):
+        self.state.global_step, self.state.epoch = step, step / 10
+        self.fire("on_log", logs=logs | {"epoch": step / 10})
+
+    def save(self, step, *, best=False):
+        folder = Path(self.args.output_dir, f"checkpoint-{step}")
+        folder.mkdir(parents=True)
+        (folder / "weights").write_text(f"weights of step {step}")
+        self.state.global_step = step
+        if best:
+            self.state.best_model_checkpoint, self.state.best_metric = str(folder), step / 10
+        self.fire("on_save")
+
+    def train(self):
+        self.fire("on_train_begin")
+        self.log(1, {"loss": 0.5})
+        self.log(2, {"eval_loss": 0.25, "eval_accuracy": 0.75})
+        self.fire("on_train_end")
+
+
+@pytest.fixture
+def loop(tmp_path):
+    loops = []
+
+    def make(output_dir=tmp_path / "out", arguments=None, **options):
+        options = {"report_to": "none", "delivery": "later"} | options
+        loops.append(Loop(TrackingCallback(**options), output_dir, **(arguments or {})))
+        return loops[-1]
+
+    yield make
+    for one in loops:
+        if one.callback.run:
+            one.callback.run.finish(quiet=True, timeout=0)
+
+
+# -- names -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("loss", "train/loss"),
+        ("grad_norm", "train/grad_norm"),
+        ("train_runtime", "train/train_runtime"),
+        ("eval_loss", "eval/loss"),
+        ("eval_", "train/eval_"),
+        ("evaluation", "train/evaluation"),
+        ("test_bleu_4", "test/bleu_4"),
+        ("samples/bleu", "samples/bleu"),
+        ("eval/f1", "eval/f1"),
+        ("", "train/"),
+    ],
+)
+def test_rename(key, name):
+    assert rename({key: 1.0, "epoch": 2.0}) == {name: 1.0}
+
+
+# -- a run -----------------------------------------------------------------------------------------
+
+
+def test_training(loop, records, tmp_path):
+    one = loop(project="digits", name="first", tags="baseline", config={"seed": 7})
+    one.train()
+    run = one.callback.run
+    assert run.folder.path.parent == tmp_path / "out" / "multitrack"
+    (header,) = records(run, Header)
+    assert (header.project, header.name, header.tags) == ("digits", "first", {"baseline": ""})
+    assert header.config == {
+        "args": {
+            "learning_rate": 0.1,
+            "hub_token": "<redacted>",
+            "output_dir": str(tmp_path / "out"),
+        },
+        "model": {"hidden_size": 8, "num_parameters": 42},
+        "config": {"seed": 7},
+    }
+    rows = [(r.step, r.epoch, r.values) for r in records(run, Metrics)]
+    assert rows == [
+        (1, 0.1, {"train/loss": 0.5}),
+        (2, 0.2, {"eval/loss": 0.25, "eval/accuracy": 0.75}),
+    ]
+    assert [end.status for end in records(run, End)] == ["finished"]
+
+
+def test_name_and_project_of_the_loop(loop, records):
+    one = loop(arguments={"project": "of args", "run_name": "of args"})
+    one.fire("on_train_begin")
+    (header,) = records(one.callback.run, Header)
+    assert (header.project, header.name) == ("of args", "of args")
+
+
+def test_totals_are_single_values_too(loop, records):
+    one = loop()
+    one.log(3, {"train_loss": 0.5, "train_runtime": 9.0, "total_flos": 7, "loss": 0.1})
+    (summary,) = records(one.callback.run, Summary)
+    assert summary.values == {
+        "train/train_loss": 0.5,
+        "train/train_runtime": 9.0,
+        "train/total_flos": 7,
+    }
+
+
+def test_run_begins_with_the_first_thing_that_is_logged(loop, records):
+    one = loop()
+    one.fire("on_predict", metrics={"test_loss": 0.5})
+    one.fire("on_train_begin")
+    run = one.callback.run
+    assert [type(record) for record in records(run)] == [Header, Metrics, Params]
+    assert records(run, Metrics)[0].values == {"test/loss": 0.5}
+    assert len(find_runs(run.folder.path.parent)) == 1
+
+
+def test_what_comes_after_training_belongs_to_the_run(loop, records):
+    one = loop()
+    one.train()
+    one.log(2, {"eval_loss": 0.125})
+    run = one.callback.run
+    assert run.status == "running"
+    run.finish(quiet=True)
+    kinds = [type(record) for record in records(run)]
+    assert kinds == [Header, Metrics, Metrics, End, Metrics, End]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(ValueError("nan"), "failed"), (KeyboardInterrupt(), "interrupted")]
+)
+def test_failure(loop, records, error, status):
+    one = loop()
+    one.fire("on_train_begin")
+    one.fire("on_exception", exception=error)
+    run = one.callback.run
+    run.finish(quiet=True)
+    (end,) = records(run, End)
+    assert (end.status, end.error) == (status, f"{type(error).__name__}: {error}")
+
+
+def test_failure_before_the_run_begins_is_none_of_its_business(loop):
+    one = loop()
+    one.fire("on_exception", exception=ValueError())
+    assert one.callback.run is None
+
+
+def test_training_again_goes_on(loop, records):
+    one = loop()
+    one.train()
+    one.train()
+    run = one.callback.run
+    kinds = [type(record) for record in records(run)]
+    assert kinds == [Header, Metrics, Metrics, End, Params, Metrics, Metrics, End]
+
+
+def test_every_event_of_the_contract_is_taken(loop):
+    one = loop()
+    for event in EVENTS:
+        one.fire(event)
+    assert one.callback.run.status == "finished"
+
+
+def test_nothing_logged_is_no_run(loop):
+    one = loop()
+    for event in EVENTS:
+        if event not in {"on_train_begin", "on_save"}:
+            one.fire(event)
+    assert one.callback.run is None
+
+
+def test_model_without_configuration(loop, records):
+    one = loop()
+    one.fire("on_train_begin", model=None)
+    assert list(records(one.callback.run, Header)[0].config) == ["args"]
+
+
+# -- checkpoints -----------------------------------------------------------------------------------
+
+
+def test_checkpoint_carries_the_run(loop, records):
+    first = loop()
+    first.train()
+    first.callback.run.finish(quiet=True)
+    kept = first.callback.state()
+    assert kept["attributes"] == {"run_id": first.callback.run.id}
+    second = loop()
+    vars(second.callback).update(vars(TrackingCallback.from_state(kept)))  # as a Trainer restores
+    second.train()
+    assert second.callback.run.id == first.callback.run.id
+    assert len(records(second.callback.run, Header)) == 1
+    assert len(records(second.callback.run, Resumed)) == 1
+
+
+@pytest.mark.parametrize(
+    ("log_model", "names", "aliases"),
+    [
+        ("none", [], []),
+        ("all", ["checkpoint-10", "checkpoint-20", "checkpoint-30"], [[], ["best"], []]),
+        ("best", ["checkpoint-20"], [["best"]]),
+        ("last", ["checkpoint-30"], [["last"]]),
+    ],
+)
+def test_log_model(loop, records, log_model, names, aliases):
+    one = loop(log_model=log_model)
+    one.fire("on_train_begin")
+    one.save(10)
+    one.save(20, best=True)
+    one.save(30)
+    one.fire("on_train_end")
+    artifacts = records(one.callback.run, Artifact)
+    assert [artifact.name for artifact in artifacts] == names
+    assert [artifact.aliases for artifact in artifacts] == aliases
+    assert [f"checkpoint-{artifact.step}" for artifact in artifacts] == names
+    assert {artifact.kind for artifact in artifacts} <= {"checkpoint"}
+
+
+def test_checkpoint_elsewhere(loop, records, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    one = loop(log_model="all")
+    one.fire("on_train_begin")
+    one.fire("on_save", checkpoint_dir=tmp_path / "elsewhere")
+    assert [artifact.name for artifact in records(one.callback.run, Artifact)] == ["elsewhere"]
+
+
+def test_log_model_from_the_environment(loop, monkeypatch):
+    monkeypatch.setenv("MULTITRACK_LOG_MODEL", "BEST")
+    assert loop().callback.log_model == "best"
+    assert loop(log_model="none").callback.log_model == "none"
+
+
+# -- ranks -----------------------------------------------------------------------------------------
+
+
+def test_only_the_first_rank_records(loop):
+    one = loop(log_model="all")
+    one.state.is_world_process_zero = False
+    for event in EVENTS:
+        one.fire(event)
+    one.log(1, {"loss": 0.5})
+    assert one.callback.run is None
+
+
+def test_every_rank_records_a_run_of_its_own(loop, records, monkeypatch):
+    monkeypatch.setenv("RANK", "3")
+    one = loop(log_ranks="all", name="digits", run_id="a-run")
+    one.state.is_world_process_zero = False
+    one.train()
+    run = one.callback.run
+    assert records(run, Header)[0].name == "digits-rank3"
+    assert records(run, Tags)[0].values == {"rank": "3"}
+    assert run.id != "a-run"
+
+
+# -- mistakes --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"report_to": "noteboook"}, "'noteboook' is no known backend"),
+        ({"log_model": "some"}, "log_model is 'some'; allowed: none, last, best, all"),
+        ({"log_ranks": "some"}, "log_ranks is 'some'; allowed: main, all"),
+        ({"delivery": "soon"}, "delivery is 'soon'; allowed: process, thread, inline, later"),
+        ({"finish_timeout": "soon"}, "finish_timeout is 'soon'; allowed: a number of seconds"),
+        ({"run_id": "../x"}, "run_id is '../x'"),
+        (
+            {"report_to": "notebook", "settings": {"notebook": {"papr": 1}}},
+            "NotebookSettings has no setting 'papr'",
+        ),
+        (
+            {"settings": {"notebook": {}}},
+            "settings are given for notebook, but the run reports to n",
+        ),
+    ],
+)
+def test_mistake_is_found_before_training_starts(tmp_path, options, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        TrackingCallback(**{"report_to": "none"} | options)
+
+
+def test_mistake_in_the_environment_is_found_too(monkeypatch, notebook):
+    monkeypatch.setenv("MULTITRACK_LOG_MODEL", "some")
+    with pytest.raises(ValueError, match="MULTITRACK_LOG_MODEL is 'some'"):
+        TrackingCallback("none")
+    monkeypatch.delenv("MULTITRACK_LOG_MODEL")
+    monkeypatch.setenv("NOTEBOOK_PAPER", "blue")
+    with pytest.raises(ValueError, match="NOTEBOOK_PAPER holds 'blue'"):
+        TrackingCallback("notebook")
+
+
+@pytest.mark.parametrize("report_to", ["notebook", ["notebook"]])
+def test_delivery(loop, notebook, report_to):
+    one = loop(report_to=report_to, delivery="thread")
+    one.train()
+    one.callback.run.finish(timeout=60, quiet=True)
+    assert notebook.points(one.callback.run, "train/loss") == [(1, 0.5)]
+    assert notebook.outcomes(one.callback.run) == ["finished"]
+
+
+def test_directory_from_the_environment(loop, tmp_path, monkeypatch):
+    monkeypatch.setenv("MULTITRACK_DIR", str(tmp_path / "runs"))
+    one = loop()
+    one.fire("on_train_begin")
+    assert one.callback.run.folder.path.parent == tmp_path / "runs"
