@@ -28,6 +28,15 @@ def names() -> list[str]:
     return sorted(set(_built_in()) | {point.name for point in _entry_points()})
 
 
+def canonical(name: str) -> str:
+    """Return the name of a backend that may be given by an alias.
+
+    >>> canonical("comet_ml"), canonical("mlflow")
+    ('comet', 'mlflow')
+    """
+    return ALIASES.get(name, name)
+
+
 def load(name: str) -> type[Tracker]:
     """Return the Tracker class of a backend; its client is not imported.
 
@@ -35,7 +44,7 @@ def load(name: str) -> type[Tracker]:
         ValueError: no backend has this name; the message lists those that there are.
         TypeError: a third-party entry point does not give a Tracker class.
     """
-    name = ALIASES.get(name, name)
+    name = canonical(name)
     if name in _built_in():
         return _class_of(import_module(f"{backends.__name__}.{name}").__dict__.values(), name)
     for point in _entry_points():
@@ -65,7 +74,7 @@ def is_installed(name: str) -> bool:
 
 def install_command(name: str) -> str:
     """Return what to type to get a backend's client."""
-    name = ALIASES.get(name, name)
+    name = canonical(name)
     if name in _built_in():
         return f'pip install "multitrack[{name}]"'
     return f"pip install {load(name).distributions[0]}"
@@ -94,7 +103,7 @@ def resolve(report_to: str | Iterable[str] | None) -> list[str]:
     for word in ("all", "none"):
         if word in asked:
             raise ValueError(f"report_to: {word!r} stands alone, not beside other names.")
-    chosen = list(dict.fromkeys(ALIASES.get(name, name) for name in asked))
+    chosen = list(dict.fromkeys(canonical(name) for name in asked))
     for name in chosen:
         require(name)
     return chosen

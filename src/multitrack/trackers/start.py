@@ -167,7 +167,7 @@ def _choose(backends: list[str], settings: Any) -> list[tuple[str, Settings, Map
     ):
         raise TypeError("settings must be a mapping from backend to a mapping of its settings")
     given: dict[str, Mapping[str, Any]] = {
-        registry.ALIASES.get(name, name): arguments for name, arguments in settings.items()
+        registry.canonical(name): arguments for name, arguments in settings.items()
     }
     if unused := sorted(set(given) - set(backends)):
         raise ValueError(
