@@ -12,8 +12,10 @@ from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 from mlflow_bench import NOW, answer_of, metrics
 from mlflow_server import Server, answering, free_port
 
+from multitrack import start_run
 from multitrack.trackers.backends import _mlflow_store as store
 from multitrack.trackers.backends._mlflow_errors import name_error
+from multitrack.trackers.process import DELIVERED, spawn
 from multitrack.trackers.protocol import Parked, Refused, Retry
 from multitrack.trackers.records import Text
 
@@ -159,6 +161,19 @@ def test_store_of_artifacts_that_answers_by_itself(status, kind, after):
         answer = answer_of(requests.get(uri, timeout=5).raise_for_status)
     assert isinstance(answer, kind)
     assert getattr(answer, "after", None) == after
+
+
+@pytest.mark.slow
+def test_several_couriers_may_find_no_database_yet(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/new/mlflow.db")
+    folders = []
+    for _ in range(3):
+        with start_run("race", dir=tmp_path, report_to=["mlflow"], delivery="later") as run:
+            run.log({"loss": 0.5})
+        folders.append(run.folder)
+    couriers = [spawn(folder, "mlflow") for folder in folders]
+    assert [courier.wait(120) for courier in couriers] == [DELIVERED] * 3
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["mlflow.db"]
 
 
 @pytest.mark.slow

@@ -89,8 +89,9 @@ class MLflowTracker(Tracker):
         store.set_defaults(uri)
         from mlflow import MlflowClient
 
-        self._client = MlflowClient(tracking_uri=uri)
-        info = find_run(self._client, uri, run, self._settings).info
+        with store.alone_in_store(uri):
+            self._client = MlflowClient(tracking_uri=uri)
+            info = find_run(self._client, uri, run, self._settings).info
         self._id = info.run_id
         self._client.update_run(self._id, status="RUNNING")
         self._describe(run.header)
