@@ -2,14 +2,17 @@
 #   make demo   train a small model, reported to three trackers without an account
 #   make test   run every check, each in an environment of its own
 # Another interpreter: make test PYTHON=python3.12
+# Several checks at once, each with its output when it ends: make test JOBS=2
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo-run
+JOBS := 1
+SYNC := $(if $(filter-out 1,$(JOBS)),$(if $(filter output-sync,$(.FEATURES)),--output-sync=target))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test clean
+.PHONY: help demo test checks newest oldest clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -33,7 +36,13 @@ demo: $(VENV)/demo.stamp
 	@echo "The commands to look at it are in $(BIN)."
 
 test: $(VENV)/nox.stamp
-	$(BIN)/nox
+	@$(MAKE) --no-print-directory --keep-going --jobs=$(JOBS) $(SYNC) checks newest oldest
+
+checks: $(VENV)/nox.stamp
+	@$(BIN)/nox --session checks
+
+newest oldest: $(VENV)/nox.stamp
+	@$(BIN)/nox --session backends --keywords $@
 
 clean:
 	rm -rf $(VENV) .nox $(DEMO) build dist site

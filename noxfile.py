@@ -26,17 +26,18 @@ nox.needs_version = ">=2025.2"
 nox.options.default_venv_backend = "uv"
 nox.options.download_python = "never"
 nox.options.reuse_existing_virtualenvs = True
-nox.options.sessions = [
+
+CHECKS = [
     "lint",
     "types",
     "floors",
     f"core-{THIS_PYTHON}",
-    "backends",
     "trainer",
     "transformers",
     "faults",
     "docs",
 ]
+nox.options.sessions = [*CHECKS, "backends"]
 
 
 def _pip_setting(name: str) -> list[str]:
@@ -67,6 +68,13 @@ def _group(name: str) -> tuple[str, ...]:
 
 def _package(*extras: str) -> tuple[str, str]:
     return ("--editable", f".[{','.join(extras)}]" if extras else ".")
+
+
+@nox.session(venv_backend="none")
+def checks(session: nox.Session) -> None:
+    """Run everything but the backends' tests."""
+    for name in CHECKS:
+        session.notify(name)
 
 
 @nox.session(python=PYTHONS)
