@@ -468,6 +468,21 @@ def test_parked_backend_is_tried_again_and_at_the_end_once_more(
     assert state_of(run).phase == "done"
 
 
+def test_trainer_that_ends_between_a_failure_and_the_wait_is_noticed(ended, notebook, alarm):
+    notebook.order(park=True)
+    courier, gone = make(ended), threading.Event()
+    note = courier._note
+
+    def end_here(phase):
+        note(phase)
+        gone.set()
+
+    courier._note = end_here
+    with alarm(20):
+        courier.run(gone)
+    assert state_of(ended).phase == "parked"
+
+
 def test_refused_start_waits_for_a_person(ended, notebook):
     notebook.order(**{"raise": "ZeroDivisionError", "at": ["start"]})
     state = deliver(ended)

@@ -226,10 +226,10 @@ def test_killed_courier_is_started_again(start, notebook, quick, wait_until):
     first = state_of(run).pid
     os.kill(first, signal.SIGKILL)
     log(run, 5, first=5)
-    wait_until(lambda: state_of(run).pid != first and len(notebook.steps(run)) == 10)
+    wait_until(lambda: state_of(run).pid != first and 9 in notebook.steps(run))
     (found,) = run.finish(timeout=60, quiet=True)
     assert found.delivered
-    assert notebook.steps(run) == list(range(10))
+    assert sorted(set(notebook.steps(run))) == list(range(10))
 
 
 def test_record_that_crashes_its_courier_is_set_aside(start, notebook, quick, wait_until):
@@ -356,10 +356,13 @@ def test_nothing_is_left_open(start, notebook):
     def open_files():
         return len(list(Path("/dev/fd").iterdir()))
 
-    for mode in (*BEHIND, "inline"):
-        start(report_to="notebook", delivery=mode).finish(timeout=60, quiet=True)
+    def run_in_each_mode():
+        for mode in (*BEHIND, "inline"):
+            run = start(report_to="notebook", delivery=mode)
+            run.finish(timeout=60, quiet=True)
+            assert run not in run_module._unfinished
+
+    run_in_each_mode()
     before = open_files()
-    for mode in (*BEHIND, "inline"):
-        start(report_to="notebook", delivery=mode).finish(timeout=60, quiet=True)
+    run_in_each_mode()
     assert open_files() == before
-    assert not run_module._unfinished

@@ -439,7 +439,7 @@ class Courier:
 
     def _pause(self, seconds: float, gone: threading.Event) -> None:
         """Wait, until the trainer is gone, if it is not yet, or the courier shall stop."""
-        was_gone = gone.is_set()
+        was_gone = self._gone_at is not None  # it may have gone since: then there is no waiting
         end = time.monotonic() + seconds
         while not self.stop and gone.is_set() == was_gone and (left := end - time.monotonic()) > 0:
             self._expect_answer()
