@@ -56,6 +56,14 @@ def test_a_checkpoint_is_saved_and_training_can_go_on(
     assert losses[0] == losses[1]
 
 
+def test_a_step_that_was_saved_is_not_saved_again(make_trainer: Callable[..., Trainer]) -> None:
+    recorder = tiny.Recorder()
+    trainer = make_trainer(Terminates, recorder, save_strategy="steps", save_steps=4)
+    with pytest.raises(TrainingInterrupted):
+        trainer.train()
+    assert recorder.events.count("on_save") == 1
+
+
 def test_nothing_is_saved_if_nothing_should_be(make_trainer: Callable[..., Trainer]) -> None:
     trainer = make_trainer(Terminates, save_strategy="no")
     with pytest.raises(TrainingInterrupted):

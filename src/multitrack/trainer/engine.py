@@ -26,12 +26,12 @@ def build_accelerator(args: TrainingArguments) -> Accelerator:
     Raises:
         ValueError: this machine cannot do what the arguments ask for.
     """
+    # A second Trainer of the process may want another device or precision than the first.
+    AcceleratorState._reset_state(reset_partial_state=True)  # noqa: SLF001 - no public way
     _check_device(args)
     if args.tf32 is not None:
         torch.backends.cuda.matmul.allow_tf32 = args.tf32
         torch.backends.cudnn.allow_tf32 = args.tf32
-    # A second Trainer of the process may want another precision than the first.
-    AcceleratorState._reset_state()  # noqa: SLF001 - there is no public way
     return Accelerator(
         mixed_precision=_mixed_precision(args),
         cpu=args.use_cpu,

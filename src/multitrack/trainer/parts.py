@@ -180,7 +180,7 @@ class TrainerParts:
         has_labels = bool(names) and all(inputs.get(name) is not None for name in names)
         if ignore_keys is None:
             config = getattr(self.model, "config", None)
-            ignore_keys = list(getattr(config, "keys_to_ignore_at_inference", []))
+            ignore_keys = list(getattr(config, "keys_to_ignore_at_inference", ["past_key_values"]))
         labels = tuple(inputs[name] for name in names) if has_labels else None
         loss = None
         with torch.no_grad(), self.accelerator.autocast():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -41,8 +40,6 @@ from multitrack.trainer.loop.work import WorkCounter
 from multitrack.trainer.outputs import EvalPrediction, PredictionOutput, TrainOutput
 from multitrack.trainer.parts import TrainerParts
 from multitrack.trainer.values import plain_numbers
-
-logger = logging.getLogger(__name__)
 
 
 class Trainer(TrainerParts):

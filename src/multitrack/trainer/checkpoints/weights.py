@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,6 @@ from torch import nn
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
-
-logger = logging.getLogger(__name__)
 
 
 def save_weights(model: Any, weights: dict[str, torch.Tensor], folder: Path) -> None:

@@ -51,6 +51,7 @@ class TrainingLoop:
         self.progress = progress
         self.sigterm = sigterm
         self.checkpoint = checkpoint
+        self.saved_step: int | None = None
 
     def run(self) -> None:
         """Train until the plan is fulfilled or a callback stops it."""
@@ -180,7 +181,11 @@ class TrainingLoop:
             self._evaluate()
         self.progress.epoch_is_over = epoch_is_over
         if trainer.control.should_save:
-            trainer.save_checkpoint(self.model, self.progress)
+            self._save()
+
+    def _save(self) -> None:
+        self.trainer.save_checkpoint(self.model, self.progress)
+        self.saved_step = self.trainer.state.global_step
 
     def _log_loss(self) -> None:
         trainer, progress = self.trainer, self.progress
@@ -209,9 +214,10 @@ class TrainingLoop:
         """
         if not self.sigterm.asks_to_stop():
             return
-        if self.trainer.args.save_strategy != "no":
-            self.trainer.save_checkpoint(self.model, self.progress)
-        raise TrainingInterrupted(self.trainer.state.global_step)
+        step = self.trainer.state.global_step
+        if self.trainer.args.save_strategy != "no" and self.saved_step != step:
+            self._save()
+        raise TrainingInterrupted(step)
 
     def _stop_without_data(self) -> None:
         logger.warning(
