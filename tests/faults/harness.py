@@ -36,12 +36,14 @@ class Training:
         self.cwd = tmp_path / "cwd"
         self.cwd.mkdir(exist_ok=True)
         self.returned_file = tmp_path / "returned"
+        self.stop_file = tmp_path / "stop"
         self.environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
         self.process = None
 
     def start(self, backends, steps=100_000, pause=0.001, **options):
         arguments = {"dir": str(self.dir), "backends": backends, "steps": steps, "pause": pause}
         arguments |= {"returned": str(self.returned_file), **options}
+        arguments["stop"] = str(self.stop_file)
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "train.py"), json.dumps(arguments)],
             cwd=self.cwd,
@@ -61,6 +63,12 @@ class Training:
         if not self.returned_file.exists():
             return []
         return [int(line) for line in self.returned_file.read_text().split("\n")[:-1]]
+
+    def end(self):
+        """Let the training end after the step that it is at, and return what it printed."""
+        self.stop_file.touch()
+        output, _ = self.process.communicate(timeout=180)
+        return output
 
     def kill(self, sent=signal.SIGKILL):
         self.process.send_signal(sent)

@@ -12,8 +12,6 @@ from multitrack.trackers import registry
 from multitrack.trackers.courier import BATCH
 from multitrack.trackers.protocol import Repeat
 
-STEPS = 3000
-
 
 def kill_courier(training, backend, chance, killed):
     """Kill the courier that followed the killed ones, a random moment after it set to work."""
@@ -33,17 +31,17 @@ def kill_courier(training, backend, chance, killed):
 @pytest.mark.parametrize("attempt", range(TRIES))
 def test_a_courier_killed_at_random_moments(training, backend, attempt):
     chance = random.Random(f"{backend} {attempt}")
-    training.start([backend], steps=STEPS, pause=0.002)
+    training.start([backend], pause=0.002)
     training.wait_for_steps(1)
     killed = []
     for _ in range(2):
         kill_courier(training, backend, chance, killed)
-    output, _ = training.process.communicate(timeout=180)
+    output = training.end()
     state = training.wait_for_delivery(backend)
     stored = reader_of(backend).read(training.run, state)
     steps = [point.step for point in stored.metrics["train/loss"]]
-    assert sorted(set(steps)) == list(range(STEPS)), output
-    repeated = len(steps) - STEPS
+    assert sorted(set(steps)) == training.returned(), output
+    repeated = len(steps) - len(set(steps))
     if registry.load(backend).repeat is Repeat.DUPLICATES:
         assert repeated <= 2 * BATCH
     else:
@@ -54,11 +52,11 @@ def test_a_courier_killed_at_random_moments(training, backend, attempt):
 
 @pytest.mark.parametrize("backend", INSTALLED)
 def test_a_courier_asked_to_stop_leaves_nothing_undelivered(training, backend):
-    training.start([backend], steps=STEPS, pause=0.002)
+    training.start([backend], pause=0.002)
     training.wait_for_steps(1)
     folder = training.run.courier(backend)
     wait_until(lambda: folder.read_state().phase in {"delivering", "waiting"}, 60, folder.log)
     os.kill(folder.read_state().pid, signal.SIGTERM)
-    training.process.communicate(timeout=180)
+    training.end()
     stored = reader_of(backend).read(training.run, training.wait_for_delivery(backend))
-    assert [point.step for point in stored.metrics["train/loss"]] == list(range(STEPS))
+    assert [point.step for point in stored.metrics["train/loss"]] == training.returned()

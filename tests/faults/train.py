@@ -30,4 +30,6 @@ with multitrack.start_run(
             if ending == "memory":
                 resource.setrlimit(resource.RLIMIT_AS, (2**29, 2**29))
                 hog = bytearray(2**40)
+        if os.path.exists(options["stop"]):
+            break
         time.sleep(options["pause"])

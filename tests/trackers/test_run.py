@@ -417,12 +417,14 @@ def test_run_reports_to_what_it_reported_to_last(start, records, notebook):
     assert [record.report_to for record in records(run, Resumed)] == [["notebook"], ["notebook"]]
 
 
-def test_run_that_is_going_on_here_is_refused(start, records):
-    run = start(run_id="a-run")
-    with pytest.raises(RuntimeError, match="a-run is going on in this process: finish"):
-        start(run_id="a-run")
-    run.log({"loss": 0.5})
-    assert len(records(run)) == 2
+def test_run_that_is_going_on_here_is_handed_over(start, records):
+    first = start(run_id="a-run")
+    first.log({"loss": 0.5})
+    second = start(run_id="a-run")
+    second.log({"loss": 0.25})
+    first.log({"loss": 0.125})  # has no place any more, and does no harm
+    kinds = [type(record) for record in records(second)]
+    assert kinds == [Header, Metrics, End, Resumed, Metrics]
 
 
 def test_run_that_has_its_outcome_is_handed_over(start, records):

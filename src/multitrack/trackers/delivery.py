@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import math
 import os
@@ -15,7 +16,7 @@ from multitrack.trackers import registry
 from multitrack.trackers.courier import Courier
 from multitrack.trackers.folder import RunFolder
 from multitrack.trackers.locks import FileLock, LockedError
-from multitrack.trackers.process import keep_settings, secret_variables, spawn
+from multitrack.trackers.process import EXIT_CODES, keep_settings, secret_variables, spawn
 from multitrack.trackers.protocol import TrackerError
 from multitrack.trackers.settings import Settings
 
@@ -116,6 +117,7 @@ class ProcessWorker:
         self._assignment = assignment
         self._restarts = Restarts()
         self._released = False
+        self._followed = False
         self._spawn()
 
     @property
@@ -136,8 +138,16 @@ class ProcessWorker:
             os.close(self._pipe)
 
     def is_done(self) -> bool:
-        """Tell whether the process ended."""
-        return self._process.poll() is not None
+        """Tell whether the process ended; one that was killed is followed by one more."""
+        code = self._process.poll()
+        if code is None:
+            return False
+        if self._released and code not in EXIT_CODES and not self._followed:
+            self._followed = True
+            self._spawn()
+            os.close(self._pipe)
+            return False
+        return True
 
     def after_append(self) -> None:
         """Nothing: the courier looks for itself."""
@@ -160,10 +170,15 @@ class ProcessWorker:
 
 
 class ThreadWorker:
-    """A courier in a thread of the trainer's process."""
+    """A courier in a thread of the trainer's process, in the context of who started the run.
+
+    A client that must live there may find its surroundings, such as a task of Flyte, by a context
+    variable, which a new thread does not have.
+    """
 
     def __init__(self, assignment: Assignment) -> None:
         self._assignment = assignment
+        self._context = contextvars.copy_context()
         self._restarts = Restarts()
         self._gone = threading.Event()
         self._thread = self._start()
@@ -191,7 +206,9 @@ class ThreadWorker:
 
     def _start(self) -> threading.Thread:
         name = f"multitrack-{self._assignment.backend}"
-        thread = threading.Thread(target=self._work, name=name, daemon=True)
+        thread = threading.Thread(
+            target=self._context.run, args=(self._work,), name=name, daemon=True
+        )
         thread.start()
         return thread
 

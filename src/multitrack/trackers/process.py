@@ -32,6 +32,7 @@ from multitrack.trackers.settings import Settings, holds_secret, load, storable,
 
 DELIVERED, LEFT, BUSY = 0, 3, 4
 """Exit codes: all is delivered; something is left; another courier is at work."""
+EXIT_CODES = {DELIVERED, LEFT, BUSY}
 SYNC_LINGER = 60.0
 """Seconds for which ``multitrack sync`` tries a backend that does not answer."""
 WATCH_INTERVAL = 1.0

@@ -14,7 +14,7 @@ from multitrack.trackers.delivery import MODES, Assignment, Mode
 from multitrack.trackers.folder import RunFolder, default_directory, new_run_id
 from multitrack.trackers.records import Header, Tree
 from multitrack.trackers.redact import redact_text, redact_tree
-from multitrack.trackers.run import FINISH_TIMEOUT, Run, leave_ended
+from multitrack.trackers.run import FINISH_TIMEOUT, Run, hand_over
 from multitrack.trackers.session import Session, read_standing
 from multitrack.trackers.settings import Settings, load
 
@@ -82,7 +82,7 @@ def start_run(
     assignments = [Assignment(run, *choice) for choice in _choose(backends, settings or {})]
     header = _header(run, project, name, notes, named, tree, backends) if is_new else None
     run.create()
-    leave_ended(run)
+    hand_over(run)
     opener = _Opener(run, assignments, mode, header)
     started = Run(run, opener, timeout, before.step if before else None)
     if not is_new and tree:
