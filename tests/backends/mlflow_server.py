@@ -77,7 +77,7 @@ def answering(status, body=b"", headers=(), delay=0.0):
             self.end_headers()
             self.wfile.write(body)
 
-        do_GET = do_POST = do_PUT = do_PATCH = answer  # noqa: N815 - the library's names
+        do_GET = do_POST = do_PUT = do_PATCH = answer
 
         def log_message(self, *_):
             pass

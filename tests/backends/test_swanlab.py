@@ -244,7 +244,7 @@ def test_wrong_key_waits_for_a_person(tmp_path, offline):
             self.send_response(401)
             self.end_headers()
 
-        do_GET = do_POST  # noqa: N815
+        do_GET = do_POST
 
         def log_message(self, *_):
             pass

@@ -49,6 +49,11 @@ class WireRun:
         return self.last("notes")
 
     @property
+    def host(self) -> str | None:
+        """The machine that the run ran on."""
+        return self.last("host")
+
+    @property
     def tags(self) -> list[str]:
         """The run's tags."""
         return self.last("tags") or []
@@ -104,6 +109,9 @@ class WireArtifact:
 class WandbWire:
     """The server; a context manager.
 
+    Args:
+        port: to listen on; any that is free if 0.
+
     Attributes:
         runs: by id.
         artifacts: every version that the client created, in order.
@@ -111,7 +119,7 @@ class WandbWire:
         unknown: GraphQL operations that it has no answer to.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.runs: dict[str, WireRun] = {}
         self.artifacts: list[WireArtifact] = []
         self.refuse: int | None = None
@@ -126,8 +134,9 @@ class WandbWire:
             def refused(self) -> int | None:
                 return wire.refuse
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.port = self._server.server_port
+        self.url = f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> WandbWire:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
@@ -338,4 +347,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    do_GET = do_POST = do_PUT = _serve  # noqa: N815 - as the base class calls them
+    do_GET = do_POST = do_PUT = _serve
