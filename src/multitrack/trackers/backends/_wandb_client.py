@@ -5,14 +5,17 @@ The client keeps one helper process, ``wandb-core``, for all runs of a process.
 
 from __future__ import annotations
 
+import netrc
 import os
 import re
 import sys
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from multitrack.trackers.protocol import (
     Parked,
+    Refused,
     Restart,
     Retry,
     TrackerError,
@@ -85,11 +88,10 @@ def why_not_ended(run: Run, timeout: float) -> str | None:
 
     own = run.settings
     place = {"base_url": own.base_url, "entity": run.entity, "project": run.project}
-    api = wandb.Api(overrides=place, api_key=own.api_key)
     deadline = time.monotonic() + timeout
     while True:
         try:
-            api.flush()
+            api = wandb.Api(overrides=place, api_key=own.api_key)
             state = api.run(f"{run.entity}/{run.project}/{run.id}").state
             shown = None if state in ENDED else f"the state {state!r}"
         except Exception as error:  # whatever it is, the outcome was not seen
@@ -128,6 +130,8 @@ def classify(error: Exception, *, is_open: bool) -> TrackerError:
     is_gone = isinstance(error, ConnectionError) or _is_mailbox(error)
     if is_gone or AWAY.search(reason):
         return Restart(reason) if is_gone and is_open else Retry(reason)
+    if is_open and isinstance(error, OSError) and error.errno is None:
+        return Refused(reason)  # not the system but Pillow, about a file that is no picture
     if is_open:
         may_pass = isinstance(error, CommError) and not ANSWERS_NO.search(reason)
         return Retry(reason) if may_pass else classify_by_default(error)
@@ -139,20 +143,29 @@ def classify(error: Exception, *, is_open: bool) -> TrackerError:
 
 
 def _check_login(settings: dict[str, Any]) -> None:
-    """Find a key before the client would ask for one at a terminal.
+    """Look for a key where there is a terminal, since the client would ask for one there.
 
     Raises:
         Parked: there is none.
     """
     import wandb
-    from requests.utils import get_netrc_auth
 
+    if "ipykernel" not in sys.modules and not (sys.stdin and sys.stdin.isatty()):
+        return
     known = wandb.setup().settings
     url = settings.get("base_url") or known.base_url
-    if not (
-        settings.get("api_key") or known.api_key or known.identity_token_file or get_netrc_auth(url)
-    ):
+    keys = (settings.get("api_key"), known.api_key, known.identity_token_file)
+    if not any(keys) and not _is_in_netrc(urlsplit(url).netloc, "api.wandb.ai"):
         raise Parked(f"there is no key for W&B at {url}", LOGIN)
+
+
+def _is_in_netrc(*hosts: str) -> bool:
+    """Tell whether `wandb login` kept a key for one of the hosts."""
+    try:
+        kept = netrc.netrc(os.environ.get("NETRC") or None)
+    except (OSError, netrc.NetrcParseError):
+        return False
+    return any(host in kept.hosts for host in hosts)
 
 
 def _is_mailbox(error: Exception) -> bool:

@@ -15,7 +15,7 @@ class WandbSettings(Settings, frozen=True):
         str | None,
         Env(
             "WANDB_PROJECT",
-            help="Project of a run that names none.",
+            help="Project of a run that names none. Without it: `uncategorized`.",
             client=True,
             fallbacks=("MULTITRACK_PROJECT",),
         ),

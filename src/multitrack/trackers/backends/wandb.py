@@ -294,7 +294,7 @@ class WandbTracker(Tracker):
             {
                 "mode": settings.mode,
                 "root_dir": str(self._root(run)),
-                "project": header.project or settings.project,
+                "project": header.project or settings.project or "uncategorized",
                 "entity": settings.entity,
                 "run_id": (run.attachment and run.attachment.id) or settings.run_id or run.run_id,
                 "resume": "allow" if self._is_online or is_resumed else None,
