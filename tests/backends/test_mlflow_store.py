@@ -25,13 +25,13 @@ pytest_plugins = ["mlflow_fixtures"]
 @pytest.mark.parametrize(
     ("uri", "expected"),
     [
-        (None, "sqlite:////work/mlflow.db"),
-        ("sqlite:///a/b.db", "sqlite:////work/a/b.db"),
+        (None, "sqlite:////here/mlflow.db"),
+        ("sqlite:///a/b.db", "sqlite:////here/a/b.db"),
         ("sqlite:////abs/my runs.db", "sqlite:////abs/my runs.db"),
-        ("mlruns", "file:///work/mlruns"),
-        ("./mlruns", "file:///work/mlruns"),
+        ("mlruns", "file:///here/mlruns"),
+        ("./mlruns", "file:///here/mlruns"),
         ("/abs/mlruns", "file:///abs/mlruns"),
-        ("file:mlruns", "file:///work/mlruns"),
+        ("file:mlruns", "file:///here/mlruns"),
         ("file:///abs/my%20runs", "file:///abs/my%20runs"),
         ("http://host:5000", "http://host:5000"),
         ("databricks", "databricks"),
@@ -40,7 +40,7 @@ pytest_plugins = ["mlflow_fixtures"]
     ],
 )
 def test_tracking_uri_means_the_same_everywhere(uri, expected):
-    assert store.locate(uri, "/work") == expected
+    assert store.locate(uri, "/here") == expected
 
 
 def test_addresses():

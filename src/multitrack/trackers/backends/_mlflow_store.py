@@ -34,8 +34,8 @@ def locate(uri: str | None, directory: str) -> str:
         uri: what the user set; None for the client's own default, a database in the directory.
         directory: what relative paths are relative to.
 
-    >>> locate(None, "/work"), locate("sqlite:///runs.db", "/work"), locate("./mlruns", "/work")
-    ('sqlite:////work/mlflow.db', 'sqlite:////work/runs.db', 'file:///work/mlruns')
+    >>> locate(None, "/here"), locate("sqlite:///runs.db", "/here"), locate("./mlruns", "/here")
+    ('sqlite:////here/mlflow.db', 'sqlite:////here/runs.db', 'file:///here/mlruns')
     """
     uri = uri or "sqlite:///mlflow.db"
     scheme, _, rest = uri.partition(":///")
