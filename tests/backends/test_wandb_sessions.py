@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 import wandb
 import wandb_files as files
+from packaging.version import Version
 from wandb_bench import STEP, Bench, helpers, losses, point, wait_for
 from wandb_wire import WandbWire
 
 from multitrack.trackers.backends import wandb as backend
 from multitrack.trackers.protocol import Parked, Refused, Restart, Retry
 from multitrack.trackers.records import Artifact, Image, Params, Summary, Table, Tags, Text
+
+JOINS = Version(wandb.__version__) >= Version("0.29")
 
 
 @pytest.fixture(autouse=True)
@@ -191,7 +194,8 @@ class TestRun:
     def test_lies_where_the_trainer_ran(self, bench):
         bench.start().finish("finished")
         assert bench.store == bench.folder / "wandb"
-        assert bench.attachment.url == f"wandb sync {bench.store}/offline-run-*-bench-1*"
+        command = "wandb sync" if JOINS else "wandb beta sync"
+        assert bench.attachment.url == f"{command} {bench.store}/offline-run-*-bench-1*"
 
     def test_stays_apart_from_native_runs_and_other_runs(self, tmp_path):
         native = wandb.init(project="own", settings=wandb.Settings(root_dir=str(tmp_path)))
@@ -306,10 +310,12 @@ class TestOfflineSessions:
         monkeypatch.setenv("WANDB_MODE", "offline")
         tracker = bench.start()
         tracker.log_params(Params(time=1, values={"seed": 1}))
+        tracker.log_summary(Summary(time=1, values={"best": 0.5, "worst": 0.25}))
         tracker.log_metrics([point(s, s / 8) for s in range(6)])
         tracker.finish("failed")
         tracker = bench.start()
         tracker.log_params(Params(time=1, values={"more": 2}))
+        tracker.log_summary(Summary(time=1, values={"best": 0.75}))
         tracker.log_metrics([point(s, 1.0, time=3000 + s) for s in (4, 5, 6)])
         tracker.finish("finished")
         command = bench.attachment.url
@@ -323,6 +329,7 @@ class TestOfflineSessions:
         ]
         assert run.exit_code == 0
         assert (run.config["seed"], run.config["more"]) == (1, 2)
+        assert (run.summary["best"], run.summary["worst"]) == (0.75, 0.25)
 
 
 class TestOnlineSessions:
@@ -402,7 +409,7 @@ class TestOnlineSessions:
         began = time.monotonic()
         assert isinstance(answer(tracker, tracker.finish, "finished"), Restart)
         tracker.abandon()
-        assert time.monotonic() - began < 40
+        assert time.monotonic() - began < 60
         wire.refuse = None
         tracker = bench.start()
         tracker.log_metrics([point(s, s / 8) for s in range(3)])
@@ -431,7 +438,7 @@ class TestStarting:
             told = answer(tracker, bench.start)
             assert isinstance(told, Retry), told.reason
             tracker.abandon()
-        assert time.monotonic() - began < 40
+        assert time.monotonic() - began < 90
         with WandbWire(port) as wire:
             tracker = bench.start()
             tracker.log_metrics([point(1, 0.5)])

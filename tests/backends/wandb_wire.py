@@ -161,7 +161,7 @@ class WandbWire:
 
     def _graphql(self, call: dict[str, Any]) -> Any:
         found = re.search(r"(?:query|mutation)\s+(\w+)", call["query"])
-        name = call.get("operationName") or (found[1] if found else "")
+        name = call.get("operationName") or (found[1] if found else "Viewer")
         answer = getattr(self, f"_on_{name}", None)
         if answer is None:
             self.unknown.append(name)
@@ -169,11 +169,27 @@ class WandbWire:
         return {"data": answer(call.get("variables") or {})}
 
     def _on_Viewer(self, _: dict[str, Any]) -> Any:
-        teams = {"edges": []}
-        return {
-            "viewer": {"id": "V", "entity": ENTITY, "username": "u", "flags": "{}"}
-            | {"teams": teams}
-        }
+        user = {"id": "V", "entity": ENTITY, "username": "u", "flags": "{}", "email": "u@x"}
+        more = {"__typename": "User", "name": "u", "admin": False, "deletedAt": None}
+        keys = {"apiKeys": {"edges": []}, "teams": {"edges": []}}
+        return {"viewer": user | more | keys}
+
+    _on_GetViewer = _on_Viewer
+
+    def _on_ProbeRunInput(self, _: dict[str, Any]) -> Any:
+        return {"RunType": {"fields": [{"name": "projectId"}]}}
+
+    def _on_ProbeServerCapabilities(self, _: dict[str, Any]) -> Any:
+        return {kind: {"fields": []} for kind in ("QueryType", "MutationType", "ServerInfoType")}
+
+    def _on_ProbeServerSettings(self, _: dict[str, Any]) -> Any:
+        return {"ServerSettingsType": {"fields": []}}
+
+    def _on_InputFields(self, _: dict[str, Any]) -> Any:
+        return {"TypeInfo": {"inputFields": []}}
+
+    def _on_RunStoppedStatus(self, _: dict[str, Any]) -> Any:
+        return {"project": {"run": {"stopped": False}}}
 
     def _on_ServerFeaturesQuery(self, _: dict[str, Any]) -> Any:
         return {"serverInfo": {"features": []}}

@@ -48,6 +48,7 @@ QUIET: dict[str, Any] = {
 """Settings of every run: the courier's process is not what is to be observed."""
 AWAY = re.compile(r"\b(?:HTTP|error|code:) (408|425|429|5\d\d)\b")
 ANSWERS_NO = re.compile(r"\b(?:HTTP|error|code:) (4\d\d)\b")
+NO_KEY = re.compile(r"API key|api_key not configured|error 401")
 ENDED = ("finished", "failed", "killed", "preempted")
 """States of a run whose outcome the server was told."""
 
@@ -135,7 +136,7 @@ def classify(error: Exception, *, is_open: bool) -> TrackerError:
     if is_open:
         may_pass = isinstance(error, CommError) and not ANSWERS_NO.search(reason)
         return Retry(reason) if may_pass else classify_by_default(error)
-    if isinstance(error, AuthenticationError) or "API key" in reason or "error 401" in reason:
+    if isinstance(error, AuthenticationError) or NO_KEY.search(reason):
         return Parked(reason, LOGIN)
     if ANSWERS_NO.search(reason) or isinstance(error, UsageError | ValueError | PermissionError):
         return Parked(reason, LOOK)

@@ -35,12 +35,14 @@ class WrittenRun:
         rows: the fingerprint of each row.
         last: the number of the last row, -1 if there is none.
         params: the config; of the client's own entries nothing.
+        summary: the single values; of the client's own entries nothing.
         tags: the tags that were set last.
     """
 
     rows: set[int] = field(default_factory=set)
     last: int = -1
     params: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
     tags: list[str] = field(default_factory=list)
 
 
@@ -73,12 +75,15 @@ def read_run(folder: Path) -> WrittenRun:
             row = _items(record.history.item)
             run.rows.add(fingerprint(row))
             run.last = max(run.last, record.history.step.num)
+        elif kind == "summary":
+            run.summary |= _items(i for i in record.summary.update if not i.nested_key[1:])
         elif kind == "config":
             run.params |= _items(record.config.update)
         elif kind == "run":
             run.params |= _items(record.run.config.update)
             run.tags = list(record.run.tags) or run.tags
     run.params.pop("_wandb", None)
+    run.summary = {name: v for name, v in run.summary.items() if not name.startswith("_")}
     return run
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
+from packaging.version import Version
 
 from multitrack.trackers.backends import _wandb_client as client
 from multitrack.trackers.backends import _wandb_log as log
@@ -62,6 +63,8 @@ TAG_LIMIT = 64
 RESERVED = ("", "_step", "_timestamp", "_runtime", "_wandb")
 """Names of metrics that the client keeps for itself, and drops when others use them."""
 TEXT_PAGE = '<meta charset="utf-8"><pre style="white-space: pre-wrap">{}</pre>'
+JOINING = Version("0.29")
+"""First release whose ``wandb sync`` joins the sessions of a run."""
 CLOSE_TIMEOUT = 10.0
 """Seconds for which the client's file is waited for, and a client that is abandoned."""
 CONFIRM_TIMEOUT = 30.0
@@ -333,14 +336,26 @@ class WandbTracker(Tracker):
         self._number = max([-1, *(session.last for session in sessions)])
         if not is_repeat:
             self._number = max(self._number, run.starting_step - 1)
-        stored = [session.params for session in sessions]
-        words = [word for session in sessions for word in session.tags]
-        if self._is_online:
-            stored, words = [self._config.as_dict()], []
         self._params: Tree = {}
-        for params in stored:
-            _merge(self._params, params)
-        self._tags = {word.partition("=")[0]: word for word in [*words, *(run.tags or ())]}
+        words = list(run.tags or ())
+        if self._is_online:
+            self._params = self._config.as_dict()
+        else:
+            words = [*self._carry_over(sessions), *words]
+        self._tags = {word.partition("=")[0]: word for word in words}
+
+    def _carry_over(self, sessions: Sequence[log.WrittenRun]) -> list[str]:
+        """Write again what the next session would replace; return the tags that stood last.
+
+        `wandb sync` joins the rows of sessions, but may keep the last config and summary only.
+        """
+        summary: Tree = {}
+        for session in sessions:
+            _merge(self._params, session.params)
+            summary |= session.summary
+        self._config.update(self._params, allow_val_change=True)
+        self._client.summary.update(summary)
+        return sessions[-1].tags if sessions else []
 
     def _describe(self, header: Header) -> None:
         """Say what the header says, and which column is the x axis."""
@@ -389,8 +404,12 @@ def _merge(tree: Tree, later: Tree) -> None:
 
 
 def _sync_command(folder: Path, run_id: str) -> str:
-    """Return what uploads all sessions of an offline run."""
-    return f"wandb sync {shlex.quote(str(folder.parent))}/offline-run-*-{run_id}*"
+    """Return what uploads all sessions of an offline run, one after another."""
+    import wandb
+
+    joins = Version(wandb.__version__) >= JOINING  # before, a session replaced the one before
+    command = "wandb sync" if joins else "wandb beta sync"
+    return f"{command} {shlex.quote(str(folder.parent))}/offline-run-*-{run_id}*"
 
 
 def _is_plain(character: str) -> bool:
