@@ -72,10 +72,6 @@ class Assignment(NamedTuple):
 class Worker(Protocol):
     """One courier at work for this process."""
 
-    @property
-    def pid(self) -> int:
-        """The process that it works in."""
-
     def check(self) -> None:
         """See that it is at work; start it again if it died."""
 
@@ -84,6 +80,9 @@ class Worker(Protocol):
 
     def is_done(self) -> bool:
         """Tell whether it stopped working."""
+
+    def is_parked(self) -> bool:
+        """Tell whether it, not one before it, waits for a person."""
 
     def after_append(self) -> None:
         """Let it know that a record was written."""
@@ -149,6 +148,12 @@ class ProcessWorker:
             return False
         return True
 
+    def is_parked(self) -> bool:
+        """Look at what it wrote last."""
+        run, backend, *_ = self._assignment
+        state = run.courier(backend).read_state()
+        return state.phase == "parked" and state.pid == self.pid
+
     def after_append(self) -> None:
         """Nothing: the courier looks for itself."""
 
@@ -181,8 +186,8 @@ class ThreadWorker:
         self._context = contextvars.copy_context()
         self._restarts = Restarts()
         self._gone = threading.Event()
+        self._courier: Courier | None = None
         self._thread = self._start()
-        self.pid = os.getpid()
 
     def check(self) -> None:
         """Start the thread again if it died, not too often."""
@@ -197,6 +202,10 @@ class ThreadWorker:
     def is_done(self) -> bool:
         """Tell whether the thread ended."""
         return not self._thread.is_alive()
+
+    def is_parked(self) -> bool:
+        """Look at the thread's courier, if it has begun."""
+        return self._courier is not None and self._courier.state.phase == "parked"
 
     def after_append(self) -> None:
         """Nothing: the courier looks for itself."""
@@ -216,7 +225,8 @@ class ThreadWorker:
         run, backend, settings, _ = self._assignment
         try:
             with FileLock(run.courier(backend).lock, timeout=math.inf):
-                Courier(run, backend, settings).run(self._gone)
+                self._courier = Courier(run, backend, settings)
+                self._courier.run(self._gone)
         except Exception:
             logger.exception("the %s courier stopped", backend)
 
@@ -230,7 +240,6 @@ class InlineWorker:
         self._courier: Courier | None = None
         self._assignment = assignment
         self._is_busy = False
-        self.pid = os.getpid()
         try:
             self._lock.acquire()
         except LockedError:
@@ -269,6 +278,10 @@ class InlineWorker:
     def is_done(self) -> bool:
         """Tell whether it was released."""
         return self._courier is None
+
+    def is_parked(self) -> bool:
+        """Tell nothing: it never waits."""
+        return False
 
     def leave_in_child(self) -> None:
         """Leave delivery to the parent."""
@@ -327,12 +340,7 @@ class Delivery:
 
     def _is_over(self) -> bool:
         """Tell whether all couriers stopped, or those that work on wait for a person."""
-        for assignment, worker in zip(self._assignments, self._workers, strict=False):
-            state = assignment.run.courier(assignment.backend).read_state()
-            is_parked = state.phase == "parked" and state.pid == worker.pid
-            if not (is_parked or worker.is_done()):
-                return False
-        return True
+        return all(worker.is_done() or worker.is_parked() for worker in self._workers)
 
     def _watch(self) -> None:
         while not self._stop.wait(CHECK_INTERVAL):

@@ -36,6 +36,11 @@ EXIT_CODES = {DELIVERED, LEFT, BUSY}
 SYNC_LINGER = 60.0
 """Seconds for which ``multitrack sync`` tries a backend that does not answer."""
 WATCH_INTERVAL = 1.0
+PROGRAM = (
+    "import sys; sys.path = [path for path in sys.path if path]; "
+    "from multitrack.trackers.process import main; sys.exit(main())"
+)
+"""What ``python -m`` would do, but for Python 3.10 to import from the working directory first."""
 HANG_CHECK = 1.0
 """Seconds between two looks at whether the client hangs."""
 
@@ -91,7 +96,7 @@ def spawn(
     """
     folder = run.courier(backend)
     folder.create()
-    command = [_interpreter(backend), "-m", __name__, str(run.path), backend]
+    command = [_interpreter(backend), "-c", PROGRAM, str(run.path), backend]
     command += ["--pipe", str(pipe)] if pipe is not None else []
     command += ["--watch"] if watch else []
     log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE)
