@@ -63,9 +63,10 @@ class NotebookSettings(Settings, frozen=True):
 
 
 def read_notebook(directory: Path, run_id: str) -> list[dict[str, Any]]:
-    """Return the lines of a run's notebook."""
+    """Return the lines of a run's notebook; one that is being written is not yet there."""
     page = directory / run_id / "page.jsonl"
-    return [json.loads(line) for line in page.read_text().splitlines()] if page.exists() else []
+    written = page.read_text().rpartition("\n")[0] if page.exists() else ""
+    return [json.loads(line) for line in written.splitlines()]
 
 
 class Trouble:
