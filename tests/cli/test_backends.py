@@ -48,3 +48,16 @@ def test_an_unknown_backend_is_one_line(multitrack):
     result = multitrack("backends", "nobody", code=2)
     assert result.stderr.startswith("Error: 'nobody' is no known backend; known are ")
     assert result.stderr.count("\n") == 1
+
+
+def test_one_that_cannot_be_loaded_does_not_hide_the_others(multitrack, tmp_path, monkeypatch):
+    info = tmp_path / "smashed-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: smashed\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[multitrack.trackers]\nsmashed = smashed:Tracker\n")
+    (tmp_path / "smashed.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    output = multitrack("backends").output
+    assert "notebook" in output
+    assert "smashed: the backend 'smashed' cannot be loaded" in output
+    assert "cannot be loaded" in multitrack("backends", "smashed", code=2).stderr

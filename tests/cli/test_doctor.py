@@ -83,4 +83,4 @@ def test_an_adapter_that_cannot_be_loaded_is_a_fault(multitrack, tmp_path, monke
     (tmp_path / "site" / "broken_tracker.py").write_text("raise RuntimeError('it is broken')")
     monkeypatch.syspath_prepend(tmp_path / "site")
     finding = findings(multitrack, code=1)["broken"]
-    assert finding["found"] == "its adapter cannot be loaded: it is broken"
+    assert "broken_tracker:Broken of the package broken raised RuntimeError" in finding["found"]

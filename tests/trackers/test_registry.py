@@ -137,6 +137,45 @@ class Point:
         self.load = lambda: target
 
 
+@pytest.fixture
+def broken(tmp_path, monkeypatch):
+    """Install a third party's package whose module raises when it is imported."""
+    (tmp_path / "smashed.py").write_text("1 / 0\n")
+    about = tmp_path / "smashed_plugin-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: smashed-plugin\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[multitrack.trackers]\nsmashed = smashed:Tracker\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_broken_plug_in_is_left_out_of_all(broken, caplog):
+    assert "smashed" in registry.names()
+    chosen = registry.resolve("all")
+    assert "notebook" in chosen
+    assert "smashed" not in chosen
+    [warning] = caplog.messages
+    assert "left out of report_to='all'" in warning
+    assert "smashed-plugin raised ZeroDivisionError: division by zero" in warning
+
+
+@pytest.mark.parametrize("ask", [registry.load, registry.resolve, registry.is_installed])
+def test_broken_plug_in_is_named_if_it_is_asked_for(broken, ask):
+    with pytest.raises(ImportError) as raised:
+        ask("smashed")
+    assert str(raised.value) == (
+        "the backend 'smashed' cannot be loaded: smashed:Tracker of the package smashed-plugin "
+        "raised ZeroDivisionError: division by zero. "
+        "Update that package, or remove it: pip uninstall smashed-plugin"
+    )
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
+
+
+def test_backend_that_needs_no_client_is_installed_by_its_package(monkeypatch):
+    assert registry.install_command("notebook") == f"pip install {NotebookTracker.distributions[0]}"
+    monkeypatch.setattr(NotebookTracker, "distributions", ())
+    assert registry.install_command("notebook") == "pip install multitrack-notebook"
+
+
 class Half:
     name = "half"
 

@@ -97,7 +97,7 @@ def check_backend(name: str) -> Iterator[Finding]:
         settings_type = registry.load(name).settings_type
         client = find_client(name)
     except Exception as error:  # whatever a third party's module raises
-        yield Finding("fault", name, f"its adapter cannot be loaded: {error}")
+        yield Finding("fault", name, str(error))
         return
     yield _check_client(name, client) if client else Finding("ok", name, "needs no client")
     if client is None or client.version:

@@ -26,10 +26,14 @@ def list_backends(
     ] = None,
 ) -> None:
     """List the backends, their clients, and where each keeps what is logged."""
-    chosen = names or registry.names()
-    trackers = {name: _load(name) for name in chosen}
+    trackers, broken = _load_all(names or registry.names())
+    if names and broken:
+        raise UsageError(next(iter(broken.values())))
+    chosen = list(trackers)
     out = console()
     _print_clients(out, chosen)
+    for name, reason in broken.items():
+        out.print(Text(f"{name}: {reason}", style="red"))
     in_a_row = max(1, (out.width - KIND_WIDTH) // CELL_WIDTH)
     for start in range(0, len(chosen), in_a_row):
         _print_kinds(out, {name: trackers[name] for name in chosen[start : start + in_a_row]})
@@ -52,11 +56,15 @@ def cell_of(method: object) -> Text:
     return Text(what.replace("`", ""))  # marked up for the documentation
 
 
-def _load(name: str) -> type[Tracker]:
-    try:
-        return registry.load(name)
-    except (ValueError, TypeError) as error:
-        raise UsageError(str(error)) from None
+def _load_all(names: Sequence[str]) -> tuple[dict[str, type[Tracker]], dict[str, str]]:
+    """Return the trackers, and of those that cannot be loaded the reason."""
+    trackers, broken = {}, {}
+    for name in names:
+        try:
+            trackers[name] = registry.load(name)
+        except (ImportError, ValueError, TypeError) as error:  # noqa: PERF203 - each for itself
+            broken[name] = str(error)
+    return trackers, broken
 
 
 def _print_clients(out: Console, names: Sequence[str]) -> None:

@@ -165,5 +165,5 @@ def _notes(job: Job, *, is_complete: bool) -> list[str]:
 def _known(name: str) -> str:
     try:
         return registry.load(name).name
-    except (ValueError, TypeError) as error:
+    except (ImportError, ValueError, TypeError) as error:
         raise UsageError(str(error)) from None

@@ -7,6 +7,7 @@ module or an entry point is loaded only when its backend is named.
 
 from __future__ import annotations
 
+import logging
 import os
 import pkgutil
 import re
@@ -17,6 +18,8 @@ from importlib import import_module, metadata
 
 from multitrack.trackers import backends
 from multitrack.trackers.protocol import METHODS, Tracker
+
+logger = logging.getLogger("multitrack")
 
 GROUP = "multitrack.trackers"
 ALIASES = {"azure_ml": "azureml", "comet_ml": "comet"}
@@ -43,13 +46,14 @@ def load(name: str) -> type[Tracker]:
     Raises:
         ValueError: no backend has this name; the message lists those that there are.
         TypeError: a third-party entry point does not give a Tracker class.
+        ImportError: a third-party entry point cannot be loaded; the message names its package.
     """
     name = canonical(name)
     if name in _built_in():
         return _class_of(import_module(f"{backends.__name__}.{name}").__dict__.values(), name)
     for point in _entry_points():
         if point.name == name:
-            return _class_of([point.load()], name)
+            return _class_of([_loaded(point)], name)
     raise ValueError(f"{name!r} is no known backend; known are {', '.join(names())}.")
 
 
@@ -73,24 +77,26 @@ def is_installed(name: str) -> bool:
 
 
 def install_command(name: str) -> str:
-    """Return what to type to get a backend's client."""
+    """Return what to type to get a backend's client; one that needs none is its own package."""
     name = canonical(name)
     if name in _built_in():
         return f'pip install "multitrack[{name}]"'
-    return f"pip install {load(name).distributions[0]}"
+    packages = [_package(point) for point in _entry_points() if point.name == name]
+    return f"pip install {[*load(name).distributions, *packages][0]}"
 
 
 def resolve(report_to: str | Iterable[str] | None) -> list[str]:
     """Return the backends that ``report_to`` names, each once, in order.
 
     Args:
-        report_to: a name, several names, ``"all"`` (every backend whose client is installed),
-            ``"none"`` or nothing. None reads ``MULTITRACK_REPORT_TO``, names separated by
-            commas.
+        report_to: a name, several names, ``"all"`` (every backend whose client is installed;
+            one of a third party that cannot be loaded is left out, with a warning), ``"none"``
+            or nothing. None reads ``MULTITRACK_REPORT_TO``, names separated by commas.
 
     Raises:
         ValueError: a name is unknown, or ``"all"`` or ``"none"`` stands beside others.
-        ImportError: a named backend's client is not installed; the message has the command.
+        ImportError: a named backend's client is not installed, and the message has the command;
+            or its adapter, a third party's, cannot be loaded.
 
     >>> resolve("none")
     []
@@ -99,7 +105,7 @@ def resolve(report_to: str | Iterable[str] | None) -> list[str]:
     if asked in ([], ["none"]):
         return []
     if asked == ["all"]:
-        return [name for name in names() if is_installed(name)]
+        return [name for name in names() if _is_usable(name)]
     for word in ("all", "none"):
         if word in asked:
             raise ValueError(f"report_to: {word!r} stands alone, not beside other names.")
@@ -167,6 +173,31 @@ def _version(distribution: str) -> str | None:
 
 def _entry_points() -> Iterable[metadata.EntryPoint]:
     return metadata.entry_points(group=GROUP)
+
+
+def _package(point: metadata.EntryPoint) -> str:
+    """Return the package that declares an entry point."""
+    return point.dist.name if point.dist else point.value.partition(":")[0]
+
+
+def _loaded(point: metadata.EntryPoint) -> object:
+    try:
+        return point.load()
+    except Exception as error:  # whatever a third party's module raises
+        raise ImportError(
+            f"the backend {point.name!r} cannot be loaded: {point.value} of the package "
+            f"{_package(point)} raised {type(error).__name__}: {error}. "
+            f"Update that package, or remove it: pip uninstall {_package(point)}"
+        ) from error
+
+
+def _is_usable(name: str) -> bool:
+    """Tell whether ``"all"`` takes a backend in; what a third party broke is warned about."""
+    try:
+        return is_installed(name)
+    except (ImportError, TypeError) as error:
+        logger.warning("left out of report_to='all': %s", error)
+        return False
 
 
 def _class_of(candidates: Iterable[object], name: str) -> type[Tracker]:
