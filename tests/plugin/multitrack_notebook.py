@@ -50,7 +50,7 @@ from multitrack.trackers.records import (
     Text,
     Video,
 )
-from multitrack.trackers.settings import Env, Settings
+from multitrack.trackers.settings import Env, LogModel, Settings, switch
 
 
 class NotebookSettings(Settings, frozen=True):
@@ -59,6 +59,15 @@ class NotebookSettings(Settings, frozen=True):
     dir: Annotated[Path, Env("NOTEBOOK_DIR", help="Folder of all notebooks.")] = Path("notebooks")
     paper: Annotated[Literal["plain", "squared"], Env("NOTEBOOK_PAPER", help="Its kind.")] = "plain"
     token: Annotated[str | None, Env("NOTEBOOK_TOKEN", help="Seals it.", secret=True)] = None
+    log_model: Annotated[
+        LogModel,
+        Env(
+            "NOTEBOOK_KEEP",
+            words={"end": "last", **switch("all")},
+            help="Which checkpoints it gets.",
+        ),
+    ] = "none"
+    disabled: Annotated[bool, Env("NOTEBOOK_DISABLED", help="Leave it out.")] = False
     trouble: Annotated[Path | None, Env("NOTEBOOK_TROUBLE", help="File of orders.")] = None
 
 

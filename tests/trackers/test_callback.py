@@ -1,5 +1,6 @@
 """The callback, driven with the events of a training loop: no torch and no Trainer."""
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -287,6 +288,65 @@ def test_log_model(loop, records, log_model, names, aliases):
     assert {artifact.kind for artifact in artifacts} <= {"checkpoint"}
 
 
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ({}, []),
+        ({"NOTEBOOK_KEEP": "true"}, [10, 20, 30]),
+        ({"NOTEBOOK_KEEP": "end"}, [30]),
+        ({"NOTEBOOK_KEEP": "best"}, [20]),
+        ({"NOTEBOOK_KEEP": "all", "MULTITRACK_LOG_MODEL": "best"}, [20]),
+        ({"NOTEBOOK_KEEP": "false", "MULTITRACK_LOG_MODEL": "all"}, [10, 20, 30]),
+        ({"NOTEBOOK_KEEP": "all", "log_model": "none"}, []),
+        ({"MULTITRACK_LOG_MODEL": "all", "log_model": "last"}, [30]),
+        ({"log_model": "all", "settings": {"notebook": {"log_model": "last"}}}, [30]),
+    ],
+)
+def test_backend_gets_the_checkpoints_that_were_asked_for(
+    loop, notebook, monkeypatch, asked, names
+):
+    options = {key: asked[key] for key in asked if key.islower()}
+    for variable in asked.keys() - options:
+        monkeypatch.setenv(variable, asked[variable])
+    one = loop(report_to="notebook", delivery="inline", **options)
+    one.fire("on_train_begin")
+    one.save(10)
+    one.save(20, best=True)
+    one.save(30)
+    one.fire("on_train_end")
+    got = [line["key"] for line in notebook.lines(one.callback.run, "artifact")]
+    assert got == [f"checkpoint-{step}" for step in names]
+
+
+def test_what_one_backend_asked_for_is_withheld_from_the_others(loop, records, monkeypatch):
+    monkeypatch.setenv("NOTEBOOK_KEEP", "all")
+    monkeypatch.setenv("MULTITRACK_PYTHON_TENSORBOARD", sys.executable)  # needs no client here
+    one = loop(report_to=["notebook", "tensorboard"])
+    one.fire("on_train_begin")
+    one.save(10)
+    one.fire("on_train_end")
+    (artifact,) = records(one.callback.run, Artifact)
+    assert artifact.withheld_from == ["tensorboard"]
+
+
+def test_last_is_the_one_that_training_ends_with(loop, records):
+    one = loop(log_model="last", arguments={"load_best_model_at_end": True})
+    one.fire("on_train_begin")
+    one.save(10, best=True)
+    one.save(20)
+    one.fire("on_train_end")
+    (artifact,) = records(one.callback.run, Artifact)
+    assert (artifact.name, artifact.aliases) == ("checkpoint-10", ["best", "last"])
+
+
+def test_best_of_an_earlier_process_does_not_make_the_next_one_best(loop, records, tmp_path):
+    one = loop(log_model="best")
+    one.state.best_model_checkpoint = str(tmp_path / "out" / "checkpoint-10")
+    one.fire("on_train_begin")
+    one.save(20)
+    assert records(one.callback.run, Artifact) == []
+
+
 def test_checkpoint_elsewhere(loop, records, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     one = loop(log_model="all")
@@ -322,6 +382,14 @@ def test_every_rank_records_a_run_of_its_own(loop, records, monkeypatch):
     assert records(run, Header)[0].name == "digits-rank3"
     assert records(run, Tags)[0].values == {"rank": "3"}
     assert run.id != "a-run"
+
+
+def test_every_rank_has_the_name_of_the_environment(loop, records, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("MULTITRACK_RUN_NAME", "digits")
+    one = loop(log_ranks="all")
+    one.train()
+    assert records(one.callback.run, Header)[0].name == "digits-rank1"
 
 
 # -- mistakes --------------------------------------------------------------------------------------

@@ -327,6 +327,15 @@ def test_journal_without_a_header(run):
         read_header(run.folder)
 
 
+def test_artifact_is_withheld_from_those_that_shall_not_get_it(run, notebook, tmp_path):
+    for name, withheld in {"ours": ["other"], "theirs": "notebook", "all": ()}.items():
+        (tmp_path / name).write_text(name)
+        run.log_artifact(tmp_path / name, withhold_from=withheld)
+    state = deliver(run)
+    assert [line["key"] for line in notebook.lines(run, "artifact")] == ["ours", "all"]
+    assert (state.phase, state.refused) == ("done", 0)
+
+
 def test_changed_and_missing_files_are_refused(run, notebook, tmp_path, monkeypatch):
     monkeypatch.setattr("multitrack.trackers.staging.COPY_LIMIT", 0)
     monkeypatch.setattr("multitrack.trackers.staging._clone", lambda *_: False)

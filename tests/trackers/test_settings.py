@@ -8,7 +8,16 @@ from typing import Annotated, Literal
 import msgspec
 import pytest
 
-from multitrack.trackers.settings import Env, Settings, SettingsError, load, storable, variables
+from multitrack.trackers.settings import (
+    Env,
+    LogModel,
+    Settings,
+    SettingsError,
+    load,
+    storable,
+    switch,
+    variables,
+)
 
 
 class Everything(Settings, frozen=True):
@@ -25,6 +34,7 @@ class Everything(Settings, frozen=True):
     code: Annotated[int | None, Env("X_CODE", secret=True)] = None
     api_key: Annotated[str | None, Env("X_API_KEY")] = None
     inner: int = 5
+    log_model: Annotated[LogModel, Env("X_KEEP", words={"end": "last", **switch("all")})] = "none"
 
 
 def read(**environ):
@@ -52,6 +62,10 @@ def read(**environ):
         ("X_MODEL", "true", "model", True),
         ("X_MODEL", "end", "model", "end"),
         ("X_COUNT", "", "count", 1),
+        ("X_KEEP", "best", "log_model", "best"),
+        ("X_KEEP", " END ", "log_model", "last"),
+        *[("X_KEEP", word, "log_model", "all") for word in ("1", "True", "YES", "on")],
+        *[("X_KEEP", word, "log_model", "none") for word in ("0", "False", "NO", "off")],
     ],
 )
 def test_text_is_parsed_by_the_type_of_its_field(variable, text, field, value):
@@ -73,6 +87,7 @@ def test_text_is_parsed_by_the_type_of_its_field(variable, text, field, value):
         ("X_EXTRA", "[1]", "a JSON object"),
         ("X_EXTRA", "{", "a JSON object"),
         ("X_MODEL", "checkpoint", "true or false .*, or end"),
+        ("X_KEEP", "some", "none, last, best, all, end, 1, true, yes, on, 0, false, no, off"),
     ],
 )
 def test_wrong_text_is_named_with_what_is_allowed(variable, text, allowed):

@@ -125,6 +125,25 @@ def test_settings_from_the_environment(tmp_path, notebook, monkeypatch):
     run.finish(quiet=True)
 
 
+def test_variables_stand_in_for_arguments(start, records, monkeypatch):
+    monkeypatch.setenv("MULTITRACK_PROJECT", "digits")
+    monkeypatch.setenv("MULTITRACK_RUN_NAME", "first")
+    monkeypatch.setenv("MULTITRACK_TAGS", "baseline, team=vision ,, url=a=b")
+    tags = {"baseline": "", "team": "vision", "url": "a=b"}
+    (header,) = records(start(), Header)
+    assert (header.project, header.name, header.tags) == ("digits", "first", tags)
+    (header,) = records(start(project="mine", name="second", tags={"team": "speech"}), Header)
+    tags["team"] = "speech"
+    assert (header.project, header.name, header.tags) == ("mine", "second", tags)
+
+
+def test_disabled_backend_is_left_out(start, records, notebook, monkeypatch, caplog):
+    monkeypatch.setenv("NOTEBOOK_DISABLED", "TRUE")
+    (header,) = records(start(report_to="notebook"), Header)
+    assert header.report_to == []
+    assert caplog.messages == ["notebook is left out: its settings disable it"]
+
+
 def test_going_on_adds_what_is_new(start, records):
     start(run_id="a-run", config={"lr": 0.1}, tags="one").finish(quiet=True)
     run = start(run_id="a-run", config={"lr": 0.2}, tags="two")

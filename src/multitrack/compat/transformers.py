@@ -55,6 +55,15 @@ class TrackingCallback(callback.TrackingCallback, TrainerCallback):
             self.run.log_params({"trial": state.trial_params or {}})
         state.stateful_callbacks[STATE] = self.state()
 
+    def _named(self, args: Any, field: str) -> str | None:
+        """Return what the arguments name; what transformers fills in there is no name."""
+        filled_in = {
+            "project": getattr(transformers.TrainingArguments, "project", None),
+            "run_name": args.output_dir,  # before transformers 5
+        }
+        name = super()._named(args, field)
+        return None if name == filled_in[field] else name
+
     def _leave_trial(self) -> None:
         """Let the couriers of the last trial end by themselves."""
         if self.run is not None:
@@ -66,8 +75,8 @@ def install() -> None:
     """Take over ``report_to`` of transformers' training arguments.
 
     The trackers that multitrack knows are reported to by one `TrackingCallback`; any other
-    name keeps its own callback. ``report_to=["multitrack"]`` stands for the trackers that the
-    variable ``MULTITRACK_REPORT_TO`` names.
+    name keeps its own callback. ``report_to=["multitrack"]`` and ``report_to=None`` stand for
+    the trackers that the variable ``MULTITRACK_REPORT_TO`` names.
 
     Example:
         >>> from multitrack.compat import transformers
@@ -82,11 +91,10 @@ def _reporting_through(theirs: Callable[[Any], list[Any]]) -> Callable[[Any], li
     @functools.wraps(theirs)
     def callbacks_of(report_to: str | Iterable[str] | None) -> list[Any]:
         asked = [report_to] if isinstance(report_to, str) else list(report_to or [])
-        known = {*registry.names(), *registry.ALIASES}
-        ours = [name for name in asked if name in known]
-        if NAME in asked:
+        ours = [name for name in asked if registry.is_known(name)]
+        if NAME in asked or None in asked:
             ours += registry.resolve(None)
-        others = theirs([name for name in asked if name not in {*known, NAME}])
+        others = theirs([name for name in asked if name not in {*ours, NAME, None}])
         return [*others, TrackingCallback(report_to=ours)] if ours else others
 
     return callbacks_of

@@ -15,10 +15,10 @@ from multitrack.trackers import registry
 from multitrack.trackers.delivery import Mode
 from multitrack.trackers.run import Run
 from multitrack.trackers.session import outcome_of
+from multitrack.trackers.settings import LogModel
 from multitrack.trackers.start import check_options, start_run
 
 LogRanks: TypeAlias = Literal["main", "all"]
-LogModel: TypeAlias = Literal["none", "last", "best", "all"]
 SPLITS = ("eval", "test")
 SUMMARY = (
     "train_loss",
@@ -51,8 +51,11 @@ class TrackingCallback:
         settings: of backends, by name.
         log_ranks: ``"main"``: the process with rank 0 records; ``"all"``: every process records
             a run of its own, named and tagged with its rank.
-        log_model: which checkpoints become artifacts: ``"none"``, ``"last"``, ``"best"`` or
-            ``"all"``; ``MULTITRACK_LOG_MODEL``, else none, if None.
+        log_model: which checkpoints become artifacts, on all backends: ``"none"``, ``"last"``
+            (the one whose weights training ends with), ``"best"`` (each that is the best so far)
+            or ``"all"``; ``MULTITRACK_LOG_MODEL`` if None. If that is not set either, each backend
+            gets those that its own variable asks for, else none. The setting ``log_model`` of a
+            backend wins over all of these.
         finish_timeout: seconds for which the process's end waits for delivery.
 
     Raises:
@@ -86,7 +89,8 @@ class TrackingCallback:
     ) -> None:
         self.report_to = registry.resolve(report_to)
         self.log_ranks = _checked("log_ranks", log_ranks, get_args(LogRanks))
-        self.log_model = _checked_log_model(log_model)
+        general = _checked_log_model(log_model)
+        self.log_model: LogModel = general or "none"
         self.run: Run | None = None
         self.run_id = run_id
         self._project = project
@@ -100,9 +104,12 @@ class TrackingCallback:
             "settings": settings,
             "finish_timeout": finish_timeout,
         }
-        check_options(self.report_to, run_id=run_id, **self._options)  # now, not when it trains
+        chosen = check_options(self.report_to, run_id=run_id, **self._options)  # before it trains
+        self._wishes: dict[str, LogModel] = {
+            backend: given.get("log_model") or general or settings.log_model
+            for backend, settings, given in chosen
+        }
         self._checkpoint: Path | None = None
-        self._best: str | None = None
 
     # -- what a checkpoint carries ---------------------------------------------------------
 
@@ -156,21 +163,24 @@ class TrackingCallback:
             run.log(rename(metrics), step=state.global_step, epoch=state.epoch)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Keep the checkpoint as an artifact, if it is one of those that were asked for."""
+        """Keep the checkpoint as an artifact, for those that asked for it."""
         if not state.is_world_process_zero:
             return
         default = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         self._checkpoint = Path(kwargs.get("checkpoint_dir") or default)
-        is_best = state.best_model_checkpoint not in {None, self._best}
-        self._best = state.best_model_checkpoint
-        if self.log_model == "all" or (self.log_model == "best" and is_best):
-            self._log_checkpoint(args, state, ["best"] if is_best else [])
+        best = state.best_model_checkpoint
+        if best and Path(best).absolute() == self._checkpoint.absolute():
+            self._log_checkpoint(args, state, self._checkpoint, {"all", "best"}, ["best"])
+        else:
+            self._log_checkpoint(args, state, self._checkpoint, {"all"})
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Write the outcome; what comes later still belongs to the run."""
         if self.run is not None:
-            if self.log_model == "last":
-                self._log_checkpoint(args, state, ["last"])
+            best = getattr(args, "load_best_model_at_end", False) and state.best_model_checkpoint
+            final = Path(best) if best else self._checkpoint
+            aliases = ["best", "last"] if best else ["last"]
+            self._log_checkpoint(args, state, final, {"last"}, aliases)
             self.run.finish(wait=False)
 
     def on_exception(
@@ -203,10 +213,12 @@ class TrackingCallback:
         """Return the run, which begins now if it has not yet."""
         if self.run is None:
             rank = os.environ.get("RANK", "0") if self.log_ranks == "all" else None
-            name = self._name or getattr(args, "run_name", None)
+            name = self._name or self._named(args, "run_name")
+            if rank is not None:
+                name = f"{name or os.environ.get('MULTITRACK_RUN_NAME') or 'run'}-rank{rank}"
             self.run = start_run(
-                project=self._project or getattr(args, "project", None),
-                name=name if rank is None else f"{name or 'run'}-rank{rank}",
+                project=self._project or self._named(args, "project"),
+                name=name,
                 report_to=self.report_to or "none",
                 config=_configuration(args, model, self._config),
                 dir=self._dir or _directory(args),
@@ -218,14 +230,29 @@ class TrackingCallback:
             self.run_id = self.run.id
         return self.run
 
-    def _log_checkpoint(self, args: Any, state: Any, aliases: list[str]) -> None:
-        if self._checkpoint and self._checkpoint.is_dir():
+    def _named(self, args: Any, field: str) -> str | None:
+        """Return a name that the loop's arguments hold, None if they hold none."""
+        return getattr(args, field, None)
+
+    def _log_checkpoint(
+        self,
+        args: Any,
+        state: Any,
+        checkpoint: Path | None,
+        choices: set[LogModel],
+        aliases: Iterable[str] = (),
+    ) -> None:
+        """Log a checkpoint, if somebody chose one like it, and only to those backends."""
+        withheld = [backend for backend, wish in self._wishes.items() if wish not in choices]
+        is_wanted = self.log_model in choices or len(withheld) < len(self._wishes)
+        if is_wanted and checkpoint and checkpoint.is_dir():
             self._begun(args, None).log_artifact(
-                self._checkpoint,
+                checkpoint,
                 kind="checkpoint",
                 step=state.global_step,
                 aliases=aliases,
                 metadata={"epoch": state.epoch, "best_metric": state.best_metric},
+                withhold_from=withheld,
             )
 
 
@@ -269,10 +296,10 @@ def _directory(args: Any) -> str | None:
     return str(Path(output_dir) / "multitrack")
 
 
-def _checked_log_model(log_model: str | None) -> str:
+def _checked_log_model(log_model: str | None) -> Any:
     source = "log_model" if log_model else "MULTITRACK_LOG_MODEL"
-    asked = log_model or os.environ.get("MULTITRACK_LOG_MODEL") or "none"
-    return _checked(source, asked, get_args(LogModel))
+    asked = log_model or os.environ.get("MULTITRACK_LOG_MODEL")
+    return _checked(source, asked, get_args(LogModel)) if asked else None
 
 
 def _checked(source: str, asked: str, allowed: tuple[str, ...]) -> str:

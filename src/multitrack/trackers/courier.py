@@ -296,6 +296,8 @@ class Courier:
             self._started().log_metrics(_points(chunk))
         elif isinstance(record, Header):
             self._introduce(first, record)
+        elif isinstance(record, Artifact) and self.folder.backend in record.withheld_from:
+            return  # the journal has it, for other backends
         elif method := _METHODS.get(type(record)):
             for file in _files(record):
                 self._check(file)

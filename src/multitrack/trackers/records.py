@@ -234,6 +234,7 @@ class Artifact(Stepped, tag="artifact", frozen=True, kw_only=True):
         folder: whether it was a folder.
         aliases: names of this version, such as ``"best"``.
         metadata: anything that JSON can hold.
+        withheld_from: backends of the run that shall not get it.
     """
 
     name: str
@@ -242,6 +243,7 @@ class Artifact(Stepped, tag="artifact", frozen=True, kw_only=True):
     folder: bool = False
     aliases: list[str] = []
     metadata: Tree = {}
+    withheld_from: list[str] = []
 
 
 Media: TypeAlias = Image | Figure | Audio | Video

@@ -40,6 +40,15 @@ def canonical(name: str) -> str:
     return ALIASES.get(name, name)
 
 
+def is_known(name: str | None) -> bool:
+    """Tell whether a name, or an alias, is that of a backend.
+
+    >>> is_known("comet_ml"), is_known("kubeflow")
+    (True, False)
+    """
+    return name is not None and canonical(name) in names()
+
+
 def load(name: str) -> type[Tracker]:
     """Return the Tracker class of a backend; its client is not imported.
 

@@ -280,6 +280,7 @@ class Run:
         step: int | None = None,
         aliases: Iterable[str] = (),
         metadata: Mapping[str, Any] | None = None,
+        withhold_from: Iterable[str] = (),
     ) -> None:
         """Log a file or a folder as it is now, whatever happens to it afterwards.
 
@@ -290,6 +291,7 @@ class Run:
             step: the step that it belongs to; the last one if None.
             aliases: names of this version, such as ``"best"``.
             metadata: anything that JSON can hold.
+            withhold_from: backends of the run that shall not get it.
 
         Example:
             >>> run.log_artifact("out/checkpoint-300", kind="checkpoint", aliases=["best"])
@@ -300,10 +302,11 @@ class Run:
             step,
             name=staging.safe_name(name or source.resolve().name),
             kind=kind,
-            aliases=[aliases] if isinstance(aliases, str) else list(aliases),
+            aliases=_names(aliases),
             metadata=redact_tree(values.as_tree(metadata or {})),
             folder=source.is_dir(),
             files=staging.stage_path(self.folder, source),
+            withheld_from=_names(withhold_from),
         )
 
     def refuse(self, name: str, reason: str) -> None:
@@ -417,6 +420,11 @@ class Run:
     def _stage(self, key: str, encoded: media.Encoded) -> StagedFile:
         name = f"{key.rsplit('/', 1)[-1] or 'file'}{encoded.suffix}"
         return staging.stage_bytes(self.folder, encoded.content, name)
+
+
+def _names(given: str | Iterable[str]) -> list[str]:
+    """Return one name, or several, as a list."""
+    return [given] if isinstance(given, str) else list(given)
 
 
 _unfinished: set[Run] = set()

@@ -15,7 +15,17 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeAlias,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
 
@@ -23,6 +33,9 @@ from multitrack.trackers.redact import looks_secret, redact_text
 
 TRUE_WORDS = ("1", "true", "yes", "on")
 FALSE_WORDS = ("0", "false", "no", "off")
+
+LogModel: TypeAlias = Literal["none", "last", "best", "all"]
+"""Which of a training's checkpoints become artifacts."""
 
 
 class SettingsError(ValueError):
@@ -38,6 +51,8 @@ class Env(msgspec.Struct, frozen=True):
         client: whether the backend's own client reads it too.
         secret: whether the value must never be shown or stored.
         fallbacks: variables that are read when the first is not set.
+        words: words of the variable's own, such as those that another library gave it, and the
+            values that they stand for.
     """
 
     name: str
@@ -45,6 +60,7 @@ class Env(msgspec.Struct, frozen=True):
     client: bool = False
     secret: bool = False
     fallbacks: tuple[str, ...] = ()
+    words: Mapping[str, str] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -53,7 +69,19 @@ class Env(msgspec.Struct, frozen=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of the adapters' settings."""
+    """Base of the adapters' settings, with those that every backend has.
+
+    An adapter whose backend has a variable of its own for one of them declares the field again,
+    with that variable.
+
+    Attributes:
+        log_model: which checkpoints `TrackingCallback` gives to this backend, if it was not told
+            for all backends.
+        disabled: whether ``report_to`` leaves this backend out.
+    """
+
+    log_model: LogModel = "none"
+    disabled: bool = False
 
 
 class Variable(msgspec.Struct, frozen=True):
@@ -67,7 +95,7 @@ class Variable(msgspec.Struct, frozen=True):
     @property
     def allowed(self) -> str:
         """What the variable may hold, in words."""
-        return _allowed(self.type)
+        return ", ".join([_allowed(self.type), *self.env.words])
 
     @property
     def is_secret(self) -> bool:
@@ -76,6 +104,18 @@ class Variable(msgspec.Struct, frozen=True):
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+def switch(on: LogModel) -> Mapping[str, str]:
+    """Return the words of a variable that only turns checkpoints on and off.
+
+    Args:
+        on: what the words for true stand for.
+
+    >>> switch("all")["yes"], switch("all")["false"]
+    ('all', 'none')
+    """
+    return dict.fromkeys(TRUE_WORDS, on) | dict.fromkeys(FALSE_WORDS, "none")
 
 
 def variables(settings_type: type[Settings]) -> Iterator[Variable]:
@@ -141,7 +181,8 @@ def parse(variable: Variable, text: str, *, source: str) -> Any:
         SettingsError: the text is not allowed; the message shows it unless it looks secret.
     """
     try:
-        return _parse(variable.type, text.strip())
+        word = text.strip()
+        return _parse(variable.type, variable.env.words.get(word.lower(), word))
     except ValueError:
         shown = "a value that is not shown" if variable.is_secret else repr(text)
         raise SettingsError(f"{source} holds {shown}; allowed: {variable.allowed}.") from None

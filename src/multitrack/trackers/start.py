@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from multitrack.trackers import registry, surroundings, values
 from multitrack.trackers.delivery import MODES, Assignment, Mode
@@ -17,6 +18,11 @@ from multitrack.trackers.redact import redact_text, redact_tree
 from multitrack.trackers.run import FINISH_TIMEOUT, Run, hand_over
 from multitrack.trackers.session import Session, read_standing
 from multitrack.trackers.settings import Settings, load
+
+logger = logging.getLogger("multitrack")
+
+Choice: TypeAlias = tuple[str, Settings, Mapping[str, Any]]
+"""A backend, its settings, and those among them that were given in code."""
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}")
 
@@ -38,13 +44,14 @@ def start_run(
     """Start recording a run, or go on with one.
 
     Args:
-        project: what the run belongs to; a backend's own variable or ``MULTITRACK_PROJECT``
+        project: what the run belongs to; ``MULTITRACK_PROJECT``, else a backend's own variable,
             if None.
-        name: for people to read.
+        name: for people to read; ``MULTITRACK_RUN_NAME``, else a backend's own variable, if None.
         report_to: a backend, several, ``"all"`` that are installed, or ``"none"``; for a new
             run, ``MULTITRACK_REPORT_TO`` if None; for one that goes on, the same as before.
         config: hyper-parameters: a dict, a dataclass, a namespace, or what has ``to_dict()``.
-        tags: a name, a list of names, or a mapping from name to value.
+        tags: a name, a list of names, or a mapping from name to value; beside those of
+            ``MULTITRACK_TAGS``, which are names or ``name=value``, separated by commas.
         notes: a longer description.
         dir: where runs are recorded; ``MULTITRACK_DIR``, else ``./multitrack``, if None.
         run_id: of the run; a run of this id in ``dir`` goes on. A new id if None.
@@ -78,9 +85,14 @@ def start_run(
     mode = _checked_mode(delivery)
     timeout = _checked_timeout(finish_timeout)
     tree = redact_tree(values.as_tree(config)) if config is not None else {}
-    named = values.as_tags(tags) if tags is not None else {}
-    assignments = [Assignment(run, *choice) for choice in _choose(backends, settings or {})]
-    header = _header(run, project, name, notes, named, tree, backends) if is_new else None
+    named = _tags_of_environment() | (values.as_tags(tags) if tags is not None else {})
+    assignments = [Assignment(run, *c) for c in _choose(backends, settings or {}) if _is_on(*c)]
+    header = None
+    if is_new:
+        project = project or os.environ.get("MULTITRACK_PROJECT") or None
+        name = name or os.environ.get("MULTITRACK_RUN_NAME") or None
+        backends = [assignment.backend for assignment in assignments]
+        header = _header(run, project, name, notes, named, tree, backends)
     run.create()
     hand_over(run)
     opener = _Opener(run, assignments, mode, header)
@@ -144,8 +156,11 @@ def check_options(
     delivery: str | None = None,
     settings: Any = None,
     finish_timeout: float | None = None,
-) -> None:
+) -> list[Choice]:
     """Find mistakes in options of a run that starts later.
+
+    Returns:
+        Each backend with its settings, and those among them that were given in code.
 
     Raises:
         ValueError: as `start_run` does.
@@ -157,10 +172,10 @@ def check_options(
     _checked_id(run_id)
     _checked_mode(delivery)
     _checked_timeout(finish_timeout)
-    _choose(backends, settings or {})
+    return _choose(backends, settings or {})
 
 
-def _choose(backends: list[str], settings: Any) -> list[tuple[str, Settings, Mapping[str, Any]]]:
+def _choose(backends: list[str], settings: Any) -> list[Choice]:
     """Return each backend with its settings, and those among them that were given in code."""
     if not (
         isinstance(settings, Mapping) and all(isinstance(s, Mapping) for s in settings.values())
@@ -181,6 +196,18 @@ def _choose(backends: list[str], settings: Any) -> list[tuple[str, Settings, Map
             (backend, load(registry.load(backend).settings_type, arguments=arguments), arguments)
         )
     return chosen
+
+
+def _is_on(backend: str, settings: Settings, _: Mapping[str, Any]) -> bool:
+    if settings.disabled:
+        logger.warning("%s is left out: its settings disable it", backend)
+    return not settings.disabled
+
+
+def _tags_of_environment() -> dict[str, str]:
+    words = os.environ.get("MULTITRACK_TAGS", "").split(",")
+    pairs = (word.partition("=") for word in words)
+    return {name.strip(): value.strip() for name, _, value in pairs if name.strip()}
 
 
 def _check_texts(**texts: object) -> None:
