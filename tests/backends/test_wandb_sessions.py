@@ -379,7 +379,12 @@ class TestOnlineSessions:
         [artifact] = wire.artifacts
         assert artifact.committed
         assert artifact.files == {"weights.bin": b"weights"}
+
+    @pytest.mark.skipif(not JOINS, reason="earlier clients ask for many minutes, refused or not")
+    def test_an_artifact_may_be_refused(self, bench, wire):
+        tracker = bench.start()
         wire.refuse = 403
+        file = bench.stage("weights.bin", b"weights")
         refused = Artifact(time=2, step=2, name="m2", kind="model", files=[file])
         assert isinstance(answer(tracker, tracker.log_artifact, refused), Refused)
 
