@@ -1,0 +1,322 @@
+"""DVCLive: plain files in the working directory, which DVC versions, compares and plots."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+import msgspec
+
+from multitrack.trackers.backends import _dvclive as files
+from multitrack.trackers.names import escape, merge, unescape
+from multitrack.trackers.protocol import (
+    Attachment,
+    Parked,
+    Refused,
+    Repeat,
+    Retry,
+    RunInfo,
+    Tracker,
+    TrackerError,
+    classify_by_default,
+    stored_as,
+)
+from multitrack.trackers.records import (
+    Artifact,
+    Audio,
+    EndStatus,
+    Figure,
+    Header,
+    Histogram,
+    Image,
+    Media,
+    Metrics,
+    Params,
+    Scalar,
+    Summary,
+    Table,
+    Tags,
+    Text,
+    Tree,
+    Video,
+    spell,
+)
+from multitrack.trackers.settings import Env, Settings
+from multitrack.trackers.staging import safe_name
+
+if TYPE_CHECKING:
+    from dvclive import Live
+
+SYNC_INTERVAL = 10.0
+"""Seconds between two updates of ``dvc.yaml`` and of DVC Studio: they read the whole run."""
+PICTURES = {".png", ".jpg", ".jpeg", ".gif"}
+
+
+class DVCLiveSettings(Settings, frozen=True):
+    """Where the files go, and whether they become an experiment."""
+
+    dir: Annotated[
+        Path | None,
+        Env("DVCLIVE_DIR", help="Folder of the files. Without it: `dvclive` where the run runs."),
+    ] = None
+    save_dvc_exp: Annotated[
+        bool,
+        Env("DVCLIVE_SAVE_DVC_EXP", help="In a DVC repository, save the run as an experiment."),
+    ] = True
+    exp_name: Annotated[
+        str | None,
+        Env("DVC_EXP_NAME", client=True, help="Its name; the run's name and id without it."),
+    ] = None
+    project: Annotated[
+        str | None,
+        Env("MULTITRACK_PROJECT", help="Project of a run that names none."),
+    ] = None
+
+
+class DVCLiveTracker(Tracker):
+    """Write one run with DVCLive's ``Live``.
+
+    Args:
+        settings: where to write.
+    """
+
+    name: ClassVar[str] = "dvclive"
+    distributions: ClassVar[tuple[str, ...]] = ("dvclive",)
+    settings_type: ClassVar[type[Settings]] = DVCLiveSettings
+    repeat: ClassVar[Repeat] = Repeat.NOTHING
+    batch_size: ClassVar[int] = 1000
+    placement: ClassVar[Literal["courier", "trainer"]] = "courier"
+
+    def __init__(self, settings: DVCLiveSettings) -> None:
+        self._settings = settings
+        self._written: dict[str, set[tuple[str, str]]] = {}
+        self._synced = 0.0
+
+    def start(self, run: RunInfo) -> Attachment:
+        """Take a folder that holds no other run, or the run's own."""
+        self._run = run
+        self._root = files.dvc_root()
+        about = _about(run.header, self._settings.project)
+        wanted = Path(run.header.cwd, self._settings.dir or "dvclive")
+        if run.attachment:
+            self._folder = Path(run.attachment.state["folder"])
+        else:
+            self._folder = self._claim(wanted, about)
+        is_shared = self._root is not None and self._folder == wanted
+        self._dvcyaml = Path(run.header.cwd if is_shared else self._folder, "dvc.yaml")
+        self._kept = files.load(self._folder) or files.Kept(run=about)
+        self._live = self._open()
+        self._save()
+        url = "dvc exp show" if self._root else self._folder.as_uri()
+        return Attachment(id=str(self._folder), url=url, state={"folder": str(self._folder)})
+
+    @stored_as("`params.yaml`")
+    def log_params(self, params: Params) -> None:
+        """Merge the tree into the run's params."""
+        merge(self._kept.params, params.values)
+        self._live.log_params(self._kept.params)
+
+    @stored_as("`multitrack.json`")
+    def set_tags(self, tags: Tags) -> None:
+        """Keep the tags."""
+        self._kept.tags |= tags.values
+
+    @stored_as("`plots/metrics/<name>.tsv`, the latest in `metrics.json`; epoch as metric `epoch`")
+    def log_metrics(self, points: Sequence[Metrics]) -> None:
+        """Add each value to its metric's file, at its step."""
+        for point in points:
+            self._live.step = point.step
+            if point.epoch is not None:
+                self._log("epoch", point.epoch)
+            for name, value in point.values.items():
+                self._log(name, value)
+
+    @stored_as("`metrics.json`, under `summary`")
+    def log_summary(self, summary: Summary) -> None:
+        """Merge the values into the run's."""
+        values = {k: spell(v) if isinstance(v, float) else v for k, v in summary.values.items()}
+        held = self._live.summary.get("summary", {})
+        self._live.summary = {**self._live.summary, "summary": {**held, **values}}
+
+    @stored_as("file `media/text/<key>/<step>.txt`")
+    def log_text(self, text: Text) -> None:
+        """Keep the text."""
+        self._place(text, "text", ".txt").write_text(text.text, encoding="utf-8", newline="")
+
+    @stored_as("`plots/images/image/<key>/<step>.<format>`; WebP as file under `media/`")
+    def log_image(self, image: Image) -> None:
+        """Keep the picture."""
+        self._keep_picture(image, "image")
+
+    @stored_as("`plots/images/figure/<key>/<step>.<format>`; an HTML page as file under `media/`")
+    def log_figure(self, figure: Figure) -> None:
+        """Keep the picture or the page."""
+        self._keep_picture(figure, "figure")
+
+    @stored_as("file `media/histogram/<key>/<step>.json`")
+    def log_histogram(self, histogram: Histogram) -> None:
+        """Keep edges and counts."""
+        bins = msgspec.json.encode({"edges": histogram.edges, "counts": histogram.counts})
+        self._place(histogram, "histogram", ".json").write_bytes(bins)
+
+    @stored_as("file `media/table/<key>/<step>.json`")
+    def log_table(self, table: Table) -> None:
+        """Keep columns and rows."""
+        self._keep(table, "table")
+
+    @stored_as("file `media/audio/<key>/<step>.<format>`")
+    def log_audio(self, audio: Audio) -> None:
+        """Keep the sound."""
+        self._keep(audio, "audio")
+
+    @stored_as("file `media/video/<key>/<step>.<format>`")
+    def log_video(self, video: Video) -> None:
+        """Keep the video."""
+        self._keep(video, "video")
+
+    @stored_as("`artifacts/<name>/<step>/`, added to DVC in a DVC repository")
+    def log_artifact(self, artifact: Artifact) -> None:
+        """Copy the files, and let DVC track them."""
+        place = Path("artifacts", files.nested(artifact.name), str(artifact.step))
+        target = self._folder / place
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        for file in artifact.files:
+            path = target / safe_name(file.name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self._run.path(file), path)
+        about = {"kind": artifact.kind, "aliases": artifact.aliases, "metadata": artifact.metadata}
+        self._kept.artifacts[place.as_posix()] = about
+        if self._root:
+            self._live.log_artifact(
+                str(target),
+                type=artifact.kind,
+                name=escape(artifact.name, lambda c: c.isascii() and (c.isalnum() or c == "-")),
+                labels=artifact.aliases or None,
+                meta=artifact.metadata or None,
+            )
+
+    def flush(self) -> bool:
+        """Write what changed as a whole; the rest stands in its files already."""
+        self._save()
+        if time.monotonic() - self._synced > SYNC_INTERVAL:
+            self._live.sync()
+            self._synced = time.monotonic()
+        else:
+            self._live.make_summary()
+        return True
+
+    def finish(self, status: EndStatus) -> None:
+        """Note the outcome, and save the experiment."""
+        self._kept.status = status
+        self._save()
+        self._live.end()
+        if self._root and self._settings.save_dvc_exp:
+            header = self._run.header
+            name = self._settings.exp_name or f"{header.name or 'run'}-{header.run_id}"
+            name = escape(name, lambda c: c.isascii() and (c.isalnum() or c in "-_."))
+            paths = [self._folder, self._dvcyaml]
+            if files.save_experiment(self._root, name, paths, header.notes):
+                self._kept.is_saved = True
+                self._save()
+
+    def abandon(self) -> None:
+        """Nothing: no file is open."""
+
+    def classify(self, error: Exception) -> TrackerError:
+        """Tell what a person must see to from what another DVC command holds up."""
+        if isinstance(error, PermissionError):
+            return Parked(str(error), "Set DVCLIVE_DIR to a folder that you may write to.")
+        if isinstance(error, NotADirectoryError | IsADirectoryError | FileExistsError):
+            return Refused(str(error))
+        if type(error).__name__ == "LockError":
+            return Retry(str(error))
+        return classify_by_default(error)
+
+    # -- within ----------------------------------------------------------------------------
+
+    def _claim(self, wanted: Path, about: Tree) -> Path:
+        own = wanted.with_name(f"{wanted.name}-{self._run.run_id}")
+        for folder in (wanted, own):
+            if files.claim(folder, about):
+                return folder
+        raise Refused(f"{wanted} and {own} hold something else")
+
+    def _open(self) -> Live:
+        """Open the folder with its files made anew from what is kept: they may be torn."""
+        for name in ("metrics.json", "params.yaml"):
+            (self._folder / name).unlink(missing_ok=True)
+        live = files.open_live(
+            has_dvc=self._root is not None,
+            dir=str(self._folder),
+            dvcyaml=str(self._dvcyaml),
+            resume=bool(self._kept.metrics or self._kept.params),
+            exp_name=self._settings.exp_name or self._run.run_id,
+        )
+        live.summary = dict(self._kept.metrics)
+        if self._kept.params:
+            live.log_params(self._kept.params)
+        return live
+
+    def _save(self) -> None:
+        self._kept.metrics = self._live.summary
+        files.save(self._folder, self._kept)
+
+    def _log(self, name: str, value: Scalar) -> None:
+        path = files.metric_path(name)
+        if unescape(path) != name:
+            self._kept.names[path] = name
+        shown = self._live.summary
+        is_shown = files.is_shown(shown, path.split("/"))
+        if not is_shown:
+            self._live.summary = {}
+        self._live.log_metric(path, value, plot=not self._is_written(path, value))
+        if not is_shown:
+            self._live.summary = shown
+
+    def _is_written(self, path: str, value: Scalar) -> bool:
+        """Tell whether an earlier courier wrote the row; after the first new one, none is."""
+        if path not in self._written:
+            self._written[path] = files.rows(self._folder / "plots" / "metrics" / f"{path}.tsv")
+        if (str(self._live.step), str(value)) in self._written[path]:
+            return True
+        self._written[path] = set()
+        return False
+
+    def _place(self, record: Media | Table | Text | Histogram, kind: str, suffix: str) -> Path:
+        path = self._folder / "media" / kind / files.nested(record.key) / f"{record.step}{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def _keep(self, record: Media | Table, kind: str) -> None:
+        source = self._run.path(record.file)
+        target = self._place(record, kind, source.suffix)
+        shutil.copyfile(source, target)
+        self._keep_caption(record, target)
+
+    def _keep_picture(self, record: Image | Figure, kind: str) -> None:
+        """Give a picture to DVCLive, then put its bytes in place: DVCLive encodes it anew."""
+        source = self._run.path(record.file)
+        if source.suffix not in PICTURES:
+            self._keep(record, kind)
+            return
+        name = f"{kind}/{files.nested(record.key)}/{record.step}{source.suffix}"
+        self._live.step = record.step
+        self._live.log_image(name, str(source))
+        target = self._folder / "plots" / "images" / name
+        shutil.copyfile(source, target)
+        self._keep_caption(record, target)
+
+    def _keep_caption(self, record: Media | Table, target: Path) -> None:
+        if caption := getattr(record, "caption", None):
+            self._kept.captions[target.relative_to(self._folder).as_posix()] = caption
+
+
+def _about(header: Header, project: str | None) -> Tree:
+    """Return what a header says that has no place of its own."""
+    about: Tree = msgspec.to_builtins(header)
+    about["project"] = header.project or project
+    return {key: about[key] for key in about if key not in {"type", "config", "tags"}}
