@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from multitrack_notebook import read_notebook
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
@@ -115,6 +116,30 @@ def test_every_trial_of_a_search_is_a_run(tmp_path, tracking):
     assert first.status == "finished"
 
 
+def test_what_transformers_fills_in_names_nothing(tmp_path, tracking, monkeypatch):
+    monkeypatch.setenv("MULTITRACK_PROJECT", "digits")
+    monkeypatch.setenv("MULTITRACK_RUN_NAME", "first")
+    make_trainer(tmp_path, [tracking]).train()
+    [history] = histories(tmp_path)
+    assert (history.header.project, history.header.name) == ("digits", "first")
+
+
+@pytest.mark.parametrize(
+    ("word", "names"), [("end", ["checkpoint-6"]), ("true", ["checkpoint-3", "checkpoint-6"])]
+)
+def test_checkpoints_go_to_the_backend_whose_variable_asks(tmp_path, monkeypatch, word, names):
+    monkeypatch.setenv("NOTEBOOK_DIR", str(tmp_path / "notebook"))
+    monkeypatch.setenv("NOTEBOOK_KEEP", word)
+    tracking = compat.TrackingCallback(report_to="notebook")
+    make_trainer(tmp_path, [tracking], save_strategy="steps", save_steps=3).train()
+    [report] = tracking.run.finish()
+    assert report.delivered
+    lines = read_notebook(tmp_path / "notebook", tracking.run.id)
+    kept = [line for line in lines if line["kind"] == "artifact"]
+    assert [line["key"] for line in kept] == names
+    assert {"model.safetensors", "trainer_state.json"} <= set(kept[-1]["files"])
+
+
 SCRIPT = """
 import sys
 sys.path.insert(0, {tests!r})
@@ -127,7 +152,7 @@ trainer.train()
 """
 
 
-@pytest.mark.parametrize("report_to", [["multitrack"], ["notebook"]])
+@pytest.mark.parametrize("report_to", [["multitrack"], ["notebook"], "notebook", None])
 def test_installed_report_to_goes_through_multitrack(tmp_path, report_to):
     code = SCRIPT.format(tests=str(Path(__file__).parent), out=str(tmp_path), report_to=report_to)
     result = subprocess.run(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from multitrack.trackers.settings import Env, Settings
+from multitrack.trackers.settings import Env, LogModel, Settings, switch
 
 
 class MLflowSettings(Settings, frozen=True):
@@ -69,3 +69,15 @@ class MLflowSettings(Settings, frozen=True):
         str | None,
         Env("MLFLOW_TRACKING_PASSWORD", help="The user's password.", client=True, secret=True),
     ] = None
+    log_model: Annotated[
+        LogModel,
+        Env(
+            "HF_MLFLOW_LOG_ARTIFACTS",
+            help="Which checkpoints become artifacts; true is all.",
+            words=switch("all"),
+        ),
+    ] = "none"
+    disabled: Annotated[
+        bool,
+        Env("DISABLE_MLFLOW_INTEGRATION", help="Leave MLflow out, though `report_to` names it."),
+    ] = False

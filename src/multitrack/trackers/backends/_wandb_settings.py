@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from multitrack.trackers.settings import Env, Settings
+from multitrack.trackers.settings import Env, LogModel, Settings, switch
 
 
 class WandbSettings(Settings, frozen=True):
@@ -75,3 +75,14 @@ class WandbSettings(Settings, frozen=True):
         float,
         Env("WANDB_FINISH_TIMEOUT", help="Seconds that the last upload may take.", client=True),
     ] = 300.0
+    log_model: Annotated[
+        LogModel,
+        Env(
+            "WANDB_LOG_MODEL",
+            help="Which checkpoints become artifacts: `end` is the last one, `checkpoint` all.",
+            words={"end": "last", "checkpoint": "all", **switch("last")},
+        ),
+    ] = "none"
+    disabled: Annotated[
+        bool, Env("WANDB_DISABLED", help="Leave W&B out, though `report_to` names it.")
+    ] = False

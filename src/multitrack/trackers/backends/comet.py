@@ -45,7 +45,7 @@ from multitrack.trackers.records import (
     Video,
     spell,
 )
-from multitrack.trackers.settings import Env, Settings
+from multitrack.trackers.settings import Env, LogModel, Settings, switch
 
 if TYPE_CHECKING:
     from comet_ml import CometExperiment
@@ -127,6 +127,14 @@ class CometSettings(Settings, frozen=True):
     url: Annotated[
         str | None, Env("COMET_URL_OVERRIDE", client=True, help="Address of the server.")
     ] = None
+    log_model: Annotated[
+        LogModel,
+        Env(
+            "COMET_LOG_ASSETS",
+            help="Which checkpoints become artifacts; true is all.",
+            words=switch("all"),
+        ),
+    ] = "none"
 
 
 class CometTracker(Tracker):
