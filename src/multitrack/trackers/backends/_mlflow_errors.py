@@ -30,7 +30,7 @@ _UNFIT_PATH = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
 _HAS_IT = ("UNIQUE constraint", "unique constraint", "Duplicate entry", "PRIMARY KEY constraint")
 """How SQLite, PostgreSQL, MySQL and SQL Server say that a row is there."""
 
-_SIGN_IN = (
+SIGN_IN = (
     "Set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, for a "
     "user who may write to the experiment."
 )
@@ -63,7 +63,7 @@ def stands_already(error: BaseException) -> bool:
 def _name_code(code: str, error: BaseException, reason: str) -> TrackerError:
     """Name an ``MlflowException`` by its error code."""
     if code in _DENIED:
-        return Parked(reason, _SIGN_IN)
+        return Parked(reason, SIGN_IN)
     if code in _MISSING:
         return Parked(reason, _LOOK_THERE)
     if "'active' state" in reason:
@@ -90,7 +90,7 @@ def _name_response(response: Any, reason: str) -> TrackerError:
     """Name the answer of a server that takes artifacts."""
     status = response.status_code
     if status in {401, 403}:
-        return Parked(reason, _SIGN_IN)
+        return Parked(reason, SIGN_IN)
     if status in {408, 429} or status >= 500:  # noqa: PLR2004 - HTTP's words for "later"
         wait = response.headers.get("Retry-After", "")
         return Retry(reason, after=float(wait) if wait.isdecimal() else None)

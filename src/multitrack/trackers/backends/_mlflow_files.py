@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeAlias
@@ -62,11 +63,9 @@ def views(picture: Path) -> dict[str, bytes]:
         return {}
 
 
-def upload(client: MlflowClient, run_id: str, files: Mapping[str, Content]) -> None:
-    """Store files by their paths among the run's artifacts, replacing what stands there.
-
-    The client names a file as it finds it, so the tree is laid out first, with links.
-    """
+@contextmanager
+def laid_out(files: Mapping[str, Content]) -> Iterator[str]:
+    """Lay files out by their paths, with links: clients name a file as they find it."""
     with TemporaryDirectory(prefix="multitrack-") as folder:
         for path, content in files.items():
             target = Path(folder, path)
@@ -75,8 +74,13 @@ def upload(client: MlflowClient, run_id: str, files: Mapping[str, Content]) -> N
                 target.write_bytes(content)
             else:
                 target.symlink_to(content)
-        with time_to_store(sum(map(_size, files.values()))):
-            client.log_artifacts(run_id, folder)
+        yield folder
+
+
+def upload(client: MlflowClient, run_id: str, files: Mapping[str, Content]) -> None:
+    """Store files by their paths among the run's artifacts, replacing what stands there."""
+    with laid_out(files) as folder, time_to_store(sum(map(_size, files.values()))):
+        client.log_artifacts(run_id, folder)
 
 
 def _size(content: Content) -> int:

@@ -1,0 +1,161 @@
+"""A stand-in for DagsHub on the loopback interface: for the wire only.
+
+It answers the HTTP calls that DagsHub's own client makes, and passes what goes to a repository's
+``.mlflow`` on to a real ``mlflow server``. It proves what is sent, and that the client reads it
+back; it proves nothing about DagsHub's limits, rights or storage.
+"""
+
+import base64
+import contextlib
+import json
+import re
+import threading
+import urllib.error
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
+
+TOKEN = "5f0e" * 10
+NOW = "2026-01-01T00:00:00Z"
+USER = {"id": 1, "login": "me", "username": "me", "full_name": "Me", "avatar_url": None}
+USER |= dict.fromkeys(("public_email", "website", "company", "description"))
+COUNTS = ("size", "stars_count", "forks_count", "watchers_count", "open_issues_count")
+COMMIT = {"id": "c0ffee", "message": "", "url": "", "timestamp": NOW}
+COMMIT |= dict.fromkeys(("author", "committer", "added", "removed", "modified"))
+PART = re.compile(rb'name="(\w+)"(?:; filename="(.*?)")?\r\n(?:.*?\r\n)?\r\n(.*)\r\n', re.DOTALL)
+
+
+class DagsHub:
+    """What the stand-in holds.
+
+    Attributes:
+        mlflow: address of the real server.
+        branches: names of the branches.
+        files: content by branch and path of what was committed.
+        commits: the fields of each commit.
+        calls: method, path and status of each call.
+        failing: what paths that do not work contain, and the status with which they are
+            answered; with status 0, the connection is closed.
+        uri: its address.
+    """
+
+    def __init__(self, mlflow):
+        self.mlflow = mlflow
+        self.branches = {"main"}
+        self.files = {}
+        self.commits = []
+        self.calls = []
+        self.failing = ("nothing", 0)
+        self.uri = ""
+
+    def answer(self, method, path, headers, body):
+        """Return status, content type and body."""
+        what, status = self.failing
+        if what in path:
+            words = "not now" if ".mlflow/" in path else '{"message": "not now"}'
+            return status, "text/plain", words.encode()
+        if not self.is_known(headers.get("Authorization", "")):
+            return 401, "application/json", b'{"message": "token is required"}'
+        if ".mlflow/" in path:
+            return self.pass_on(method, path.partition(".mlflow")[2], headers, body)
+        found = self.api(method, unquote(path.partition("?")[0]), body)
+        if isinstance(found, bytes):
+            return 200, "application/octet-stream", found
+        return (404 if found is None else 200), "application/json", json.dumps(found).encode()
+
+    def is_known(self, authorization):
+        kind, _, secret = authorization.partition(" ")
+        if kind == "Basic":
+            return base64.b64decode(secret).decode() == f"me:{TOKEN}"
+        return (kind.lower(), secret) in {("bearer", TOKEN), ("token", TOKEN)}
+
+    def api(self, method, path, body):
+        if path == "/api/v1/user":
+            return USER
+        if path == "/api/v1/repos/me/r":
+            return self.repository()
+        if found := re.fullmatch(r"/api/v1/repos/me/r/branches/(\w+)", path):
+            return {"name": found[1], "commit": COMMIT} if found[1] in self.branches else None
+        if found := re.fullmatch(r"/api/v1/repos/me/r/(content|raw)/(\w+)/(.+)", path):
+            if method == "PUT":
+                self.commit(found[2], found[3], body)
+                return {}
+            return self.files.get((found[2], found[3]))
+        return None
+
+    def repository(self):
+        found = {"id": 7, "name": "r", "full_name": "me/r", "owner": USER, "default_branch": "main"}
+        found |= dict.fromkeys(COUNTS, 0) | dict.fromkeys(("parent", "website", "permissions"))
+        found |= dict.fromkeys(("private", "fork", "empty", "mirror"), False)
+        found |= dict.fromkeys(("description", "html_url", "ssh_url", "clone_url"), "")
+        return found | {"created_at": NOW, "updated_at": NOW}
+
+    def commit(self, branch, folder, body):
+        """Keep what a form holds, on the branch of its address or a new one."""
+        parts = [PART.search(part) for part in body.split(body.partition(b"\r\n")[0])]
+        found = [part.groups() for part in parts if part]
+        fields = {name.decode(): text.decode() for name, file, text in found if file is None}
+        branch = fields.get("new_branch_name", branch)
+        self.branches.add(branch)
+        self.commits.append(fields)
+        for _, file, content in found:
+            if file is not None:
+                self.files[branch, f"{folder}/{unquote(file.decode())}"] = content
+
+    def pass_on(self, method, path, headers, body):
+        kept = {"Content-Type": headers["Content-Type"]} if "Content-Type" in headers else {}
+        request = urllib.request.Request(
+            self.mlflow + path, data=body or None, method=method, headers=kept
+        )
+        try:
+            answer = urllib.request.urlopen(request)
+        except urllib.error.HTTPError as error:
+            answer = error
+        with answer:
+            return answer.status, answer.headers.get("Content-Type", ""), answer.read()
+
+
+@contextlib.contextmanager
+def listening(mlflow):
+    """Listen on a free port; yield what the stand-in holds."""
+    hub = DagsHub(mlflow)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self):
+            body = self.read_body()
+            status, kind, content = hub.answer(self.command, self.path, self.headers, body)
+            hub.calls.append((self.command, self.path, status))
+            if not status:
+                self.close_connection = True
+                return
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer
+
+        def read_body(self):
+            if self.headers.get("Transfer-Encoding") != "chunked":
+                return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            chunks = []
+            while size := int(self.rfile.readline(), 16):
+                chunks.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(chunks)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    hub.uri = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        server.server_close()
