@@ -16,6 +16,7 @@ import nox
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
+CLASHING: dict[str, str] = PROJECT["tool"]["multitrack"]["clashing"]
 BACKENDS = [name for name in EXTRAS if Path(f"src/multitrack/trackers/backends/{name}.py").exists()]
 THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHONS = sorted({*nox.project.python_versions(PROJECT), THIS_PYTHON}, key=lambda v: v.split("."))
@@ -35,6 +36,7 @@ CHECKS = [
     "trainer",
     "transformers",
     "faults",
+    "clash",
     "docs",
 ]
 nox.options.sessions = [*CHECKS, "backends"]
@@ -129,6 +131,19 @@ def faults(session: nox.Session) -> None:
     """Kill, starve and disconnect couriers of real clients."""
     session.install(*_package(), *_group("faults"))
     session.run("pytest", "tests/faults", *session.posargs)
+
+
+@nox.session
+def clash(session: nox.Session) -> None:
+    """Deliver one run by clients that cannot be installed together, each from its environment."""
+    session.install(*_package(), *_group("test"))
+    for backend, client in CLASHING.items():
+        python = Path(session.create_tmp(), backend, "bin", "python")
+        session.run_install("uv", "venv", "--clear", str(python.parent.parent), external=True)
+        install = ("uv", "pip", "install", "--python", str(python), *_package(), client)
+        session.run_install(*install, external=True)
+        session.env[f"MULTITRACK_PYTHON_{backend.upper()}"] = str(python)
+    session.run("pytest", "tests/clash", *session.posargs)
 
 
 @nox.session
