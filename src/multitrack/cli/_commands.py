@@ -11,9 +11,17 @@ from typer.core import TyperGroup
 
 from multitrack.cli._output import console
 from multitrack.cli._select import NoSuchRunError
+from multitrack.migrate.source import SourceError
 from multitrack.trackers.history import UnreadableRunError
 
-EXPECTED = (NoSuchRunError, UnreadableRunError, ImportError, OSError, msgspec.DecodeError)
+EXPECTED = (
+    NoSuchRunError,
+    UnreadableRunError,
+    SourceError,
+    ImportError,
+    OSError,
+    msgspec.DecodeError,
+)
 """What a person or a disk can cause; anything else is a fault of ours and shows its traceback."""
 ERROR = 2
 

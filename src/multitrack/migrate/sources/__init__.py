@@ -1,0 +1,1 @@
+"""The trackers that are read: one module each, which nothing else names."""

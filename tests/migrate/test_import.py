@@ -1,0 +1,294 @@
+"""Imports: whole or not at all, once, with what was logged and when; from tables of text."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from multitrack.cli import app
+from multitrack.migrate import registry
+from multitrack.migrate.importing import WORKSHOP, Importer
+from multitrack.migrate.source import About, SourceError, SourceRun
+from multitrack.migrate.spool import Spool, SpooledPoint
+from multitrack.trackers.folder import RunFolder, find_runs
+from multitrack.trackers.history import read_history
+from multitrack.trackers.journal import JournalReader
+from multitrack.trackers.records import (
+    Artifact,
+    End,
+    Metrics,
+    Params,
+    Summary,
+    Tags,
+    Text,
+)
+from multitrack.trackers.staging import stage_path
+
+START = 1_700_000_000.0
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """The directory for runs, which the commands find by themselves."""
+    monkeypatch.setenv("MULTITRACK_DIR", str(tmp_path / "runs"))
+    monkeypatch.delenv("COLUMNS", raising=False)
+    return tmp_path / "runs"
+
+
+def call(*arguments, code=0):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def records(folder):
+    reader = JournalReader(folder.journal)
+    try:
+        return [entry.record for entry in reader.read(10**6)]
+    finally:
+        reader.close()
+
+
+class Given(SourceRun):
+    """A run whose records a test writes down."""
+
+    label = "given"
+
+    def __init__(self, *records, is_running=False, **about):
+        self.given = records
+        self.about = {"id": "g1", "time": START, "is_running": is_running} | about
+
+    def describe(self):
+        return About(**self.about)
+
+    def records(self, run):
+        for record in self.given:
+            yield record(run) if callable(record) else record
+
+
+def bring(directory, *given, **options):
+    with Importer("given", "here", directory, **options) as importer:
+        return [importer.bring(run) for run in given]
+
+
+# -- whole or not at all, and once ---------------------------------------------------------------
+
+
+def test_secrets_stay_out_and_numbers_are_kept(runs, tmp_path):
+    (tmp_path / "a.bin").write_bytes(b"abc")
+    given = Given(
+        Params(time=START, values={"lr": math.nan, "api_key": "s3cret"}),
+        Tags(time=START, values={"token": "s3cret"}),
+        Metrics(time=START + 1, step=7, values={"loss": math.inf, "ok": True, "n": 2**40}),
+        Summary(time=START + 2, values={"best": -math.inf, "password": "s3cret"}),
+        lambda run: Artifact(
+            time=START + 3,
+            step=7,
+            name="a",
+            kind="file",
+            files=stage_path(run, tmp_path / "a.bin"),
+            metadata={"access_key": "s3cret"},
+        ),
+        End(time=START + 4, status="failed", error="postgres://me:s3cret@db failed"),
+        config={"hub_token": "s3cret", "depth": 3},
+        notes="at postgres://me:s3cret@db/x",
+        command=["train.py", "--api-key", "s3cret"],
+        details={"parent": "g0"},
+    )
+    [outcome] = bring(runs, given)
+    assert (outcome.word, outcome.records) == ("imported", 7), outcome
+    [folder] = find_runs(runs)
+    assert b"s3cret" not in folder.journal.read_bytes()
+    header, _, _, metrics, summary, artifact, end = records(folder)
+    assert header.config["imported_from"] == {
+        "tracker": "given",
+        "id": "g1",
+        "location": "here",
+        "parent": "g0",
+    }
+    assert (header.time, header.run_id, header.config["depth"]) == (START, folder.run_id, 3)
+    assert (metrics.time, metrics.step) == (START + 1, 7)
+    assert metrics.values == {"loss": math.inf, "ok": True, "n": 2**40}
+    assert summary.values["best"] == -math.inf
+    assert (folder.path / artifact.files[0].path).read_bytes() == b"abc"
+    assert (end.time, end.status) == (START + 4, "failed")
+    assert folder.path.stat().st_mode & 0o777 == 0o700
+    assert folder.journal.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_second_import_adds_nothing(runs):
+    """Even where the source tells another time of the start than before."""
+    [first] = bring(runs, Given())
+    before = next(find_runs(runs)[i].journal.read_bytes() for i in [0])
+    [second] = bring(runs, Given(time=START + 100))
+    assert (second.word, second.run_id) == ("present", first.run_id)
+    assert [folder.journal.read_bytes() for folder in find_runs(runs)] == [before]
+    [third] = bring(runs, Given(id="g2"))
+    assert third.word == "imported"
+    assert len(find_runs(runs)) == 2
+
+
+def test_one_bad_run_does_not_stop_the_others(runs):
+    def broken(run):
+        raise ConnectionError("reset by peer")
+
+    bad = Given(Metrics(time=START, step=0, values={"a": 1.0}), broken, id="bad")
+    outcomes = bring(runs, bad, Given(id="good"))
+    assert [outcome.word for outcome in outcomes] == ["failed", "imported"]
+    assert "reset by peer" in outcomes[0].reason
+    assert [folder.run_id for folder in find_runs(runs)] == [outcomes[1].run_id]
+    assert [path.name for path in (runs / WORKSHOP).iterdir()] == ["lock"]
+
+
+def test_runs_that_never_ended(runs):
+    assert bring(runs, Given(is_running=True))[0].word == "running"
+    assert bring(runs, Given(is_running=True), with_running=True)[0].word == "imported"
+    assert read_history(find_runs(runs)[0]).status == "killed"
+
+
+def test_without_an_outcome_a_run_has_finished_when_it_last_said_something(runs):
+    bring(runs, Given(Metrics(time=START + 9, step=0, values={"a": 1})), project="mine")
+    history = read_history(find_runs(runs)[0])
+    assert (history.status, history.updated) == ("finished", START + 9)
+    assert history.header.project == "mine"
+
+
+def test_a_killed_import_leaves_nothing_that_looks_whole(runs, tmp_path):
+    source = tmp_path / "big.jsonl"
+    source.write_text("".join(f'{{"step": {i}, "loss": 1.5}}\n' for i in range(100_000)))
+    command = [sys.executable, "-m", "multitrack", "import", str(source)]
+    process = subprocess.Popen(command, env=os.environ, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list(runs.glob(f"{WORKSHOP}/*/*/journal.jsonl")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait(30)
+    assert find_runs(runs) == []
+    assert list(runs.glob(f"{WORKSHOP}/*/*/journal.jsonl"))
+    call("import", source)
+    [folder] = find_runs(runs)
+    assert read_history(folder).series["loss"].last == (99_999, 1.5)
+    assert [path.name for path in (runs / WORKSHOP).iterdir()] == ["lock"]
+
+
+def test_one_import_at_a_time(runs):
+    with Importer("given", "here", runs), pytest.raises(SourceError, match="another import"):
+        bring(runs, Given())
+
+
+# -- the command ---------------------------------------------------------------------------------
+
+
+def test_what_is_told(runs, tmp_path):
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "a.csv").write_text("step,loss\n1,0.5\n")
+    (folder / "b.jsonl").write_text('{"loss": 0.5}\nnot json\n')
+    output = call("import", folder, code=1)
+    assert "2 runs: 1 imported, 1 failed." in output
+    assert "line 2 of" in output
+    output = call("import", folder / "a.csv")
+    assert "1 run: 1 there already." in output
+    assert read_history(find_runs(runs)[0]).header.name == "a"
+
+
+def test_errors_say_what_would_help(runs, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "there is nothing at nowhere" in call("import", "nowhere", code=2)
+    known = "known are mlflow" if "mlflow" in registry.names() else "known are"
+    assert known in call("import", tmp_path, "--from", "excel", code=2)
+    assert "--from" in call("import", tmp_path / "empty", code=2)
+    assert "holds none" in call("import", tmp_path / "empty", "--from", "table", code=2)
+    assert not find_runs(runs)
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_a_missing_client_is_named_with_its_command(name):
+    source = registry.load(name)
+    if not source.distributions:
+        registry.require(source)
+        return
+    source.distributions = ("no-such-distribution",)
+    with pytest.raises(ImportError, match=rf'pip install "multitrack\[{source.extra}\]"'):
+        registry.require(source)
+
+
+# -- tables --------------------------------------------------------------------------------------
+
+
+def test_csv(runs, tmp_path):
+    path = tmp_path / "run.csv"
+    path.write_text(
+        "step,time,loss,n,note,ok\n"
+        "10,1700000000.25,0.1,3,,true\n"
+        "20,2023-11-14T22:13:25Z,nan,,hello,false\n"
+        ",1700000009,-inf,4,,\n"
+    )
+    call("import", path, "--project", "p")
+    [folder] = find_runs(runs)
+    header, *rows, end = records(folder)
+    assert (header.project, header.name, header.time) == ("p", "run", START + 0.25)
+    assert [type(row) for row in rows] == [Metrics, Metrics, Text, Metrics]
+    points = [(r.time, r.step, r.values) for r in rows if isinstance(r, Metrics)]
+    assert points[0] == (START + 0.25, 10, {"loss": 0.1, "n": 3, "ok": True})
+    assert points[1][:2] == (START + 5, 20)
+    assert math.isnan(points[1][2]["loss"])
+    assert points[1][2]["ok"] is False
+    assert points[2] == (START + 9, 21, {"loss": -math.inf, "n": 4})
+    assert (rows[2].key, rows[2].text, rows[2].step) == ("note", "hello", 20)
+    assert (end.status, end.time) == ("finished", START + 9)
+
+
+def test_jsonl(runs, tmp_path):
+    path = tmp_path / "run.jsonl"
+    rows = [
+        {"step": 1, "time": START, "eval": {"acc": 0.5}, "loss": "NaN"},
+        {"step": 3, "time": START + 1, "loss": 0.25, "list": [1, 2]},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n\n" for row in rows))
+    call("import", path)
+    history = read_history(find_runs(runs)[0])
+    assert history.series["eval/acc"].last == (1, 0.5)
+    assert history.series["loss"].last == (3, 0.25)
+    assert math.isnan(history.series["loss"].values[0])
+    assert list(history.refused) == ["list"]
+
+
+def test_csv_with_too_many_cells(runs, tmp_path):
+    (tmp_path / "run.csv").write_text("step,loss\n1,2,3\n")
+    assert "more cells" in call("import", tmp_path / "run.csv", code=1)
+
+
+# -- the spool -----------------------------------------------------------------------------------
+
+
+def test_series_come_in_the_order_of_time(tmp_path):
+    spool = Spool(tmp_path / "points")
+    spool.add(SpooledPoint(START + i, i, "a", float(i)) for i in range(3))
+    spool.add(SpooledPoint(START + i, i, "b", math.nan) for i in range(1, 3))
+    spool.add([SpooledPoint(START + 1, 1, "a", 5.0), SpooledPoint(START + 0.5, 9, "c", math.inf)])
+    found = [(r.time - START, r.step, repr(r.values)) for r in spool.records()]
+    assert found == [
+        (0, 0, "{'a': 0.0}"),
+        (0.5, 9, "{'c': inf}"),
+        (1, 1, "{'a': 1.0, 'b': nan}"),
+        (1, 1, "{'a': 5.0}"),
+        (2, 2, "{'a': 2.0, 'b': nan}"),
+    ]
+
+
+def test_find_runs_passes_over_the_workshop(runs):
+    folder = RunFolder(runs / WORKSHOP / "x" / "run")
+    folder.create()
+    folder.journal.write_text("{}\n")
+    assert find_runs(runs) == []
