@@ -6,14 +6,16 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 
 from multitrack.trackers.records import spell
+from multitrack.trackers.terminal import escaped, harmless
 
 PIPE_WIDTH = 1000
 """Columns when nobody looks: what goes into a pipe is never folded."""
@@ -31,12 +33,23 @@ STATUS_STYLES = {
 }
 
 
+class SafeConsole(Console):
+    """A console on which nothing of a journal or a server's answer can command the terminal."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Yield what is to be written, its text made harmless."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=harmless(segment.text))
+
+
 def console(*, stderr: bool = False) -> Console:
     """Return a console on stdout or stderr, as wide as the terminal, or not folding in a pipe."""
     stream = sys.stderr if stderr else sys.stdout
     is_fixed = stream.isatty() or "COLUMNS" in os.environ
     width = None if is_fixed else PIPE_WIDTH
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
+    return SafeConsole(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
 
 
 def table(*columns: str, numbers: Sequence[str] = ()) -> Table:
@@ -60,7 +73,7 @@ def print_title(out: Console, title: str) -> None:
 def write_json(value: Any) -> None:
     """Write a value as JSON, indented; the numbers that JSON lacks are spelled as in a journal."""
     text = msgspec.json.format(msgspec.json.encode(spelled(value)), indent=2)
-    sys.stdout.write(text.decode() + "\n")
+    sys.stdout.write(escaped(text.decode()) + "\n")
 
 
 def spelled(value: Any) -> Any:
@@ -108,6 +121,19 @@ def moment(seconds: float, *, with_time: bool = True) -> str:
     if local.tm_year != time.localtime().tm_year:
         return time.strftime("%Y-%m-%d", local)
     return time.strftime("%b %d %H:%M" if with_time else "%b %d", local)
+
+
+def size(count: float) -> str:
+    """Return a number of bytes with three digits and its unit.
+
+    >>> size(512), size(3_000_000)
+    ('512 B', '3 MB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:  # noqa: PLR2004
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
 
 
 def plural(count: int, word: str) -> str:

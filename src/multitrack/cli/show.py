@@ -23,6 +23,7 @@ from multitrack.cli._output import (
     number,
     plural,
     print_title,
+    size,
     write_json,
 )
 from multitrack.cli._select import LATEST, find_run
@@ -143,10 +144,10 @@ def _print_things(out: Console, history: History) -> None:
     """Print what else was logged: media, artifacts, and what was refused at the call."""
     rows = [f"{kind} {name} ({plural(n, 'time')})" for (kind, name), n in history.media.items()]
     for artifact in history.artifacts:
-        size = sum(file.size for file in artifact.files)
+        total = sum(file.size for file in artifact.files)
         aliases = f", {', '.join(artifact.aliases)}" if artifact.aliases else ""
         files = plural(len(artifact.files), "file")
-        rows.append(f"{artifact.kind} {artifact.name} ({files}, {_bytes(size)}{aliases})")
+        rows.append(f"{artifact.kind} {artifact.name} ({files}, {size(total)}{aliases})")
     rows += [f"refused {name}: {reason}" for name, reason in history.refused.items()]
     if history.corrupt:
         rows.append(f"{plural(history.corrupt, 'unreadable line')} in the journal")
@@ -154,14 +155,6 @@ def _print_things(out: Console, history: History) -> None:
         print_title(out, "Also logged")
     for row in rows:
         out.print(f"  {row}", soft_wrap=True)
-
-
-def _bytes(size: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:  # noqa: PLR2004
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} TB"
 
 
 def _as_json(history: History, series: Mapping[str, Series]) -> dict[str, Any]:

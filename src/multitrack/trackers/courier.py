@@ -12,6 +12,7 @@ by record, so that one that crashes its courier three times is set aside.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
@@ -55,10 +56,11 @@ from multitrack.trackers.records import (
     Tags,
     Text,
     Video,
+    files_of,
 )
 from multitrack.trackers.refusals import Refusals
 from multitrack.trackers.settings import Settings
-from multitrack.trackers.staging import was_overwritten
+from multitrack.trackers.staging import check_place, was_overwritten
 
 logger = logging.getLogger("multitrack.courier")
 
@@ -86,7 +88,7 @@ Item: TypeAlias = Entry | Corrupt
 
 _random = random.Random()  # noqa: S311 - spreads retries; the user's generator stays untouched
 
-_METHODS = {
+METHODS: dict[type[Record], str] = {
     Params: "log_params",
     Tags: "set_tags",
     Summary: "log_summary",
@@ -99,6 +101,7 @@ _METHODS = {
     Video: "log_video",
     Artifact: "log_artifact",
 }
+"""The method of a tracker that takes a record, by its type; metrics come in batches."""
 
 
 class Courier:
@@ -133,7 +136,8 @@ class Courier:
         self._settings = settings
         self._tracker_type = registry.load(backend)
         self._tracker: Tracker | None = None
-        self._reader = JournalReader(run.journal, self.state.offset)
+        self._reader = JournalReader(run.journal)
+        self._see_that_the_cursor_fits()
         self._header = read_header(run)
         self._position = self.state.offset
         self._crashed = self.state.attempt
@@ -143,6 +147,13 @@ class Courier:
         self._bytes = 0
         self._must_flush = False
         self._refusals = Refusals(self.folder, self._position)
+
+    def _see_that_the_cursor_fits(self) -> None:
+        """Begin again if a loss of power or a copy left a cursor that is of another journal."""
+        if not self._reader.is_at_line(self.state.offset):
+            logger.warning("the cursor does not fit the journal: begun again")
+            self.state.offset = self.state.delivered = 0
+            self.state.attempt = None
 
     def run(self, gone: threading.Event) -> None:
         """Deliver until the trainer is gone and the backend knows the run's outcome.
@@ -176,8 +187,8 @@ class Courier:
                 if self.once:
                     break
                 self._pause(POLL, gone)
-            except TrackerError as answer:
-                if not self._wait_after(answer, gone):
+            except (TrackerError, OSError) as error:
+                if not self._wait_after(_answer_of(error), gone):
                     break
         return False
 
@@ -298,8 +309,8 @@ class Courier:
             self._introduce(first, record)
         elif isinstance(record, Artifact) and self.folder.backend in record.withheld_from:
             return  # the journal has it, for other backends
-        elif method := _METHODS.get(type(record)):
-            for file in _files(record):
+        elif method := METHODS.get(type(record)):
+            for file in files_of(record):
                 self._check(file)
             getattr(self._started(), method)(record)
         else:  # Resumed: the run goes on, and the backend shall say so
@@ -356,9 +367,12 @@ class Courier:
     def _check(self, file: StagedFile) -> None:
         """See that a file is what it was, and give its upload the time that its size takes."""
         try:
+            check_place(self.run_folder, file)
             is_other = was_overwritten(self.run_folder, file)
         except FileNotFoundError:
-            raise Refused(f"{file.name} is gone from the run's folder") from None
+            raise Refused(f"{file.name} {_why_gone(self.run_folder)}") from None
+        except ValueError as error:
+            raise Refused(str(error)) from None
         if is_other:
             raise Refused(
                 f"{file.name} was overwritten in place after it was logged, "
@@ -432,7 +446,8 @@ class Courier:
         else:
             wish = answer.after if isinstance(answer, Retry) else None
             delay, limit = max(wish or 0.0, _back_off(self.state.failures)), self.linger
-        self._note("parked" if isinstance(answer, Parked) else "retrying")
+        with contextlib.suppress(OSError):
+            self._note("parked" if isinstance(answer, Parked) else "retrying")
         is_late = self._gone_at is not None and time.monotonic() + delay > self._gone_at + limit
         if self.once or is_late:
             return False
@@ -489,11 +504,15 @@ def _points(chunk: Iterable[Item]) -> list[Metrics]:
     return [record for record in records if isinstance(record, Metrics)]
 
 
-def _files(record: Record) -> list[StagedFile]:
-    if isinstance(record, Artifact):
-        return record.files
-    file = getattr(record, "file", None)
-    return [file] if isinstance(file, StagedFile) else []
+def _answer_of(error: TrackerError | OSError) -> TrackerError:
+    """Take a full disk, or a file server that is away, for what may pass: no record's fault."""
+    return Retry(f"the run's folder: {error}") if isinstance(error, OSError) else error
+
+
+def _why_gone(run: RunFolder) -> str:
+    if run.pruned.exists():
+        return "was removed by `multitrack gc`, when every backend of the run had it"
+    return "is gone from the run's folder"
 
 
 def _stays_locked(path: Path) -> bool:

@@ -11,12 +11,15 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from multitrack.trackers.names import component
 from multitrack.trackers.protocol import Attachment
 from multitrack.trackers.records import Status
 
 JOURNAL = "journal.jsonl"
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
+NO_LINK = os.O_NOFOLLOW
+"""A file that is appended to is no link to one elsewhere."""
 
 Phase: TypeAlias = Literal["starting", "delivering", "waiting", "retrying", "parked", "done"]
 """What a courier was doing when it last wrote its state.
@@ -104,7 +107,14 @@ class CourierFolder:
         self.settings = path / "settings.json"
 
     def create(self) -> None:
-        """Make the folder, readable by its owner alone."""
+        """Make the folder, readable by its owner alone.
+
+        Raises:
+            OSError: a link stands in its place, which would lead what is written elsewhere.
+        """
+        for path in (self.path, self.path.parent):
+            if path.is_symlink():
+                raise OSError(f"{path} is a link: a courier writes only within its run's folder")
         make_private(self.path)
 
     def read_state(self) -> CourierState:
@@ -163,6 +173,7 @@ class RunFolder:
         self.journal = self.path / JOURNAL
         self.writer_lock = self.path / "writer.lock"
         self.files = self.path / "files"
+        self.pruned = self.path / "pruned"
 
     def create(self) -> None:
         """Make the folder, readable by its owner alone."""
@@ -170,7 +181,7 @@ class RunFolder:
 
     def courier(self, backend: str) -> CourierFolder:
         """Return the folder of one backend's courier."""
-        return CourierFolder(self.path / "couriers" / backend)
+        return CourierFolder(self.path / "couriers" / component(backend))
 
     def couriers(self) -> list[CourierFolder]:
         """Return the couriers that ever worked for this run, by name."""
@@ -229,7 +240,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 def append_line(path: Path, content: bytes) -> None:
     """Append one line in one write."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_LINK, FILE_MODE)
     try:
         os.write(descriptor, content + b"\n")
     finally:

@@ -196,6 +196,10 @@ class JournalReader:
         self.offset = start
         return entries
 
+    def is_at_line(self, offset: int) -> bool:
+        """Tell whether a line begins, or is to begin, at an offset."""
+        return offset == 0 or (offset > 0 and os.pread(self._descriptor, 1, offset - 1) == b"\n")
+
     def unread(self) -> int:
         """Return how many bytes lie behind the cursor, a torn last line included."""
         return max(0, os.fstat(self._descriptor).st_size - self.offset)

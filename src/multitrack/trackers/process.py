@@ -25,7 +25,7 @@ import msgspec
 
 from multitrack.trackers import registry
 from multitrack.trackers.courier import LINGER, SILENCE, Courier, read_header
-from multitrack.trackers.folder import FILE_MODE, CourierFolder, RunFolder
+from multitrack.trackers.folder import FILE_MODE, NO_LINK, CourierFolder, RunFolder
 from multitrack.trackers.locks import PATIENCE, FileLock, LockedError, is_locked
 from multitrack.trackers.redact import redact_text
 from multitrack.trackers.settings import Settings, holds_secret, load, storable, variables
@@ -99,7 +99,7 @@ def spawn(
     command = [_interpreter(backend), "-c", PROGRAM, str(run.path), backend]
     command += ["--pipe", str(pipe)] if pipe is not None else []
     command += ["--watch"] if watch else []
-    log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE)
+    log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_LINK, FILE_MODE)
     try:
         return subprocess.Popen(
             command,

@@ -8,6 +8,7 @@ back as they went in. JSON has no word for the non-finite numbers, so those are 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
@@ -24,6 +25,9 @@ Status: TypeAlias = Literal["running", "finished", "failed", "interrupted", "kil
 EndStatus: TypeAlias = Literal["finished", "failed", "interrupted", "killed"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 END_STATUSES: tuple[EndStatus, ...] = get_args(EndStatus)
+
+MAX_DEPTH = 200
+"""Levels of a tree that are read; none that we write has more than 64."""
 
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """How the numbers that JSON lacks are spelled in the journal."""
@@ -249,6 +253,15 @@ class Artifact(Stepped, tag="artifact", frozen=True, kw_only=True):
 Media: TypeAlias = Image | Figure | Audio | Video
 """The records that are one file under a name."""
 
+
+def files_of(record: Record) -> list[StagedFile]:
+    """Return the staged files that a record names."""
+    if isinstance(record, Artifact):
+        return record.files
+    file = getattr(record, "file", None)
+    return [file] if isinstance(file, StagedFile) else []
+
+
 AnyRecord: TypeAlias = (
     Header
     | Resumed
@@ -311,9 +324,25 @@ class Codec:
             RecursionError: it is nested too deeply.
         """
         record: AnyRecord = _DECODER.decode(line)
+        if isinstance(record, Header | Params | Artifact):
+            _check_depth(record)
         if isinstance(record, Metrics | Summary):
             _restore_non_finite(record.values)
         return record
+
+
+def _check_depth(record: Header | Params | Artifact) -> None:
+    level: list[Any] = [msgspec.structs.asdict(record)]
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level for inner in _inner(outer)]
+        if not level:
+            return
+    raise RecursionError(f"nested more than {MAX_DEPTH} levels deep")
+
+
+def _inner(value: Any) -> Iterable[Any]:
+    found = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return (inner for inner in found if isinstance(inner, dict | list))
 
 
 def _restore_non_finite(values: dict[str, Scalar]) -> None:

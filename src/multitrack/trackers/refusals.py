@@ -41,10 +41,10 @@ class Refusals:
         whole: list[tuple[str | None, str]] = [(name, refusal.reason)]
         for key, reason in refusal.parts.items() if refusal.parts else whole:
             if (offset, key) not in self._repeatable:
-                self._repeatable.add((offset, key))
                 self._write(
                     Refusal(time=time.time(), offset=offset, record=kind, reason=reason, key=key)
                 )
+                self._repeatable.add((offset, key))
 
     def acknowledge(self) -> None:
         """Forget what can be refused no second time."""

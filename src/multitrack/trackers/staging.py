@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from pathlib import Path
 
 from multitrack.trackers.folder import FILE_MODE, RunFolder, make_private, replace_file
@@ -64,14 +65,31 @@ def stage_path(run: RunFolder, source: Path) -> list[StagedFile]:
         raise
 
 
+def check_place(run: RunFolder, file: StagedFile) -> None:
+    """See that a record names a file of its own run: a journal may have been made by others.
+
+    Raises:
+        ValueError: the file lies outside the run's staged files, or its name leads out of a folder.
+        FileNotFoundError: there is no such file.
+    """
+    parts = re.split(r"[\\/]", file.name)
+    if not file.name or "\0" in file.name or ".." in parts or Path(file.name).is_absolute():
+        raise ValueError(f"{file.name!r} leads out of the folder that it is to be kept in")
+    real = Path(os.path.realpath(run.path / file.path.replace("\0", "")))
+    if not real.is_relative_to(os.path.realpath(run.files)):
+        raise ValueError(f"{file.path!r} is not among the files of the run")
+    if not stat.S_ISREG(real.stat().st_mode):
+        raise ValueError(f"{file.path!r} is no file")
+
+
 def was_overwritten(run: RunFolder, file: StagedFile) -> bool:
     """Tell whether a hard-linked original was written to after it was staged.
 
     Raises:
         FileNotFoundError: the staged file is gone.
     """
-    stat = (run.path / file.path).stat()
-    return stat.st_size != file.size or file.mtime_ns not in {None, stat.st_mtime_ns}
+    found = (run.path / file.path).stat()
+    return found.st_size != file.size or file.mtime_ns not in {None, found.st_mtime_ns}
 
 
 def safe_name(name: str) -> str:
@@ -149,11 +167,11 @@ def _link(source: Path, target: Path) -> bool:
 def _describe(
     run: RunFolder, path: Path, name: str, *, sha256: str | None = None, is_linked: bool = False
 ) -> StagedFile:
-    stat = path.stat()
+    found = path.stat()
     return StagedFile(
         path=path.relative_to(run.path).as_posix(),
         name=name,
-        size=stat.st_size,
-        mtime_ns=stat.st_mtime_ns if is_linked else None,
+        size=found.st_size,
+        mtime_ns=found.st_mtime_ns if is_linked else None,
         sha256=sha256,
     )
