@@ -1,1 +1,4 @@
-"""Plug multitrack into the training loops that people already run."""
+"""Plug multitrack into the training loops that people already run.
+
+One module a host, and none loads a host but its own.
+"""

@@ -20,6 +20,7 @@ import transformers
 import transformers.trainer
 from transformers import TrainerCallback
 
+from multitrack.compat._failures import announce_failures
 from multitrack.trackers import callback, registry
 
 NAME = "multitrack"
@@ -41,7 +42,7 @@ class TrackingCallback(callback.TrackingCallback, TrainerCallback):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        _announce_failures()
+        announce_failures(transformers.Trainer, "train", _tell_callbacks)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Begin the run, or go on with the one that the checkpoint names."""
@@ -100,20 +101,8 @@ def _reporting_through(theirs: Callable[[Any], list[Any]]) -> Callable[[Any], li
     return callbacks_of
 
 
-def _announce_failures() -> None:
-    """Give tracking callbacks the event that transformers lacks."""
-    train = transformers.Trainer.train
-    if hasattr(train, "__wrapped__"):
-        return
-
-    @functools.wraps(train)
-    def announcing(trainer: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return train(trainer, *args, **kwargs)
-        except BaseException as error:
-            for each in trainer.callback_handler.callbacks:
-                if isinstance(each, TrackingCallback):
-                    each.on_exception(trainer.args, trainer.state, trainer.control, exception=error)
-            raise
-
-    setattr(transformers.Trainer, "train", announcing)  # noqa: B010 - a method, to type checkers
+def _tell_callbacks(trainer: Any, error: BaseException) -> None:
+    """Bring an exception that leaves training to the Trainer's tracking callbacks."""
+    for each in trainer.callback_handler.callbacks:
+        if isinstance(each, TrackingCallback):
+            each.on_exception(trainer.args, trainer.state, trainer.control, exception=error)

@@ -1,0 +1,107 @@
+"""LateRun: a run whose options are checked at once, and that begins when something needs it."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from multitrack.trackers import registry
+from multitrack.trackers.delivery import Mode
+from multitrack.trackers.folder import RunFolder, default_directory, new_run_id
+from multitrack.trackers.records import EndStatus
+from multitrack.trackers.run import Run
+from multitrack.trackers.session import outcome_of
+from multitrack.trackers.start import check_options, start_run
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+_CHECKED = ("tags", "notes", "run_id", "delivery", "settings", "finish_timeout")
+
+
+class RunOptions(TypedDict, total=False):
+    """What `multitrack.start_run` takes beside project and name."""
+
+    report_to: str | Iterable[str] | None
+    config: Any
+    tags: str | Iterable[str] | Mapping[str, Any] | None
+    notes: str | None
+    dir: str | os.PathLike[str] | None
+    run_id: str | None
+    delivery: Mode | None
+    settings: Mapping[str, Mapping[str, Any]] | None
+    finish_timeout: float | None
+
+
+class LateRun:
+    """A run that begins when it is first needed: a host makes its loggers before it trains.
+
+    It travels to a process that the host spawns, which goes on with the run.
+
+    Args:
+        project: as in `multitrack.start_run`.
+        name: same.
+        options: same.
+
+    Attributes:
+        id: the run's id, known before it begins.
+        run: the run, None until it begins.
+
+    Raises:
+        ValueError: a backend, setting or other option that is not allowed.
+        TypeError: same, or an option that there is not.
+        ImportError: a backend's client is not installed; the message has the command.
+    """
+
+    def __init__(
+        self, project: str | None, name: str | None, **options: Unpack[RunOptions]
+    ) -> None:
+        inspect.signature(start_run).bind(project, name, **options)
+        checked: dict[str, Any] = {key: options.get(key) for key in _CHECKED}
+        if options.get("run_id") and options.get("report_to") is None:
+            check_options([], **{**checked, "settings": None})  # the run's journal has the rest
+        else:
+            check_options(registry.resolve(options.get("report_to")), **checked)
+        self.id = options.get("run_id") or new_run_id()
+        self.run: Run | None = None
+        self._arguments: dict[str, Any] = {
+            "project": project,
+            "name": name,
+            **options,
+            "run_id": self.id,
+        }
+        self._handled_before = sys.exc_info()[1]
+
+    def begin(self) -> Run:
+        """Return the run, which begins now if it has not yet."""
+        if self.run is None:
+            self.run = start_run(**self._arguments)
+        return self.run
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the run has begun, in this process or in another."""
+        directory = Path(self._arguments.get("dir") or default_directory()).expanduser()
+        return RunFolder(directory / self.id).exists
+
+    def outcome(self) -> tuple[EndStatus, str | None]:
+        """Return how training went: as the exception says that is being handled, if there is one.
+
+        A host ends its loggers in a ``finally`` or an ``except``, and does not say why. What was
+        being handled already when this object was made has nothing to do with the run.
+        """
+        error = sys.exc_info()[1]
+        if error is None or error is self._handled_before:
+            return "finished", None
+        return outcome_of(error)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the run to the process that this object is sent to."""
+        if self.run is not None:
+            self.run.finish(timeout=0, quiet=True)
+            self.run = None
+        return {**self.__dict__, "_handled_before": None}
