@@ -1,0 +1,89 @@
+"""What the tests of imports share: the command, a run worth moving, and what a journal holds."""
+
+from __future__ import annotations
+
+import io
+
+from PIL import Image as Pillow
+from typer.testing import CliRunner
+
+from multitrack.cli import app
+from multitrack.trackers.folder import find_runs
+from multitrack.trackers.history import read_history
+from multitrack.trackers.journal import JournalReader
+from multitrack.trackers.process import spawn
+from multitrack.trackers.records import Metrics
+
+START = 1_700_000_000.0
+
+
+def call(*arguments, code=0):
+    """Run the command line; return what it printed."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def bring(source, directory, *options, code=0):
+    """Import a store; return its run folders."""
+    call("import", source, "--dir", directory, *options, code=code)
+    return find_runs(directory)
+
+
+def bring_one(source, directory, *options):
+    """Import a store of one run; return its records and its history."""
+    [folder] = bring(source, directory, *options)
+    return records(folder), read_history(folder)
+
+
+def records(folder):
+    """Return all records of a journal."""
+    reader = JournalReader(folder.journal)
+    try:
+        return [entry.record for entry in reader.read(10**6)]
+    finally:
+        reader.close()
+
+
+def of(kind, found):
+    """Return the records of one type."""
+    return [record for record in found if isinstance(record, kind)]
+
+
+def points(found):
+    """Return ``(step, time, value)`` of each metric, values spelled so that NaN is NaN."""
+    series = {}
+    for record in of(Metrics, found):
+        for name, value in record.values.items():
+            series.setdefault(name, []).append((record.step, record.time, repr(value)))
+    return series
+
+
+def deliver(folder, backend):
+    """Play a run to a backend by its courier's process; return what the courier knows."""
+    code = spawn(folder, backend).wait(180)
+    assert not code, folder.courier(backend).log.read_text()
+    assert not folder.courier(backend).read_refused()
+    return folder.courier(backend).read_state()
+
+
+def png(color=(255, 0, 0)):
+    """Return a small picture's file."""
+    buffer = io.BytesIO()
+    Pillow.new("RGB", (4, 3), color).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def record_everything(run, tmp_path):
+    """Log one of each kind of record."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights.bin").write_bytes(b"w" * 1000)
+    (tmp_path / "model" / "config.json").write_bytes(b"{}")
+    for step in (5, 10, 15):
+        run.log({"train/loss": 1 / step, "hits@10": float(step)}, step=step)
+    run.log({"train/loss": float("nan")}, step=20)
+    run.log_text("samples/answer", "Paris", step=20)
+    run.log_image("samples/digit", png(), step=20)
+    run.log_histogram("weights", ([1.0, 2.0], [0.0, 0.5, 1.0]), step=20)
+    run.log_artifact(tmp_path / "model", kind="model", step=20, aliases=["best"])
+    run.summary({"best/loss": 0.25, "best/name": "step 15"})
