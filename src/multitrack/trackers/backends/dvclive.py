@@ -44,7 +44,7 @@ from multitrack.trackers.records import (
     Video,
     spell,
 )
-from multitrack.trackers.settings import Env, Settings
+from multitrack.trackers.settings import Env, LogModel, Settings, switch
 from multitrack.trackers.staging import safe_name
 
 if TYPE_CHECKING:
@@ -74,6 +74,14 @@ class DVCLiveSettings(Settings, frozen=True):
         str | None,
         Env("MULTITRACK_PROJECT", help="Project of a run that names none."),
     ] = None
+    log_model: Annotated[
+        LogModel,
+        Env(
+            "HF_DVCLIVE_LOG_MODEL",
+            help="Which checkpoints become artifacts; true is the last one.",
+            words=switch("last"),
+        ),
+    ] = "none"
 
 
 class DVCLiveTracker(Tracker):
