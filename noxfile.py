@@ -113,7 +113,7 @@ def backends(session: nox.Session, backend: str, client: str) -> None:
 @nox.session
 def trainer(session: nox.Session) -> None:
     """Test the reference Trainer where transformers is not installed."""
-    session.install(*_package("trainer"), *_group("test"))
+    session.install(*_package("trainer"), *_group("test"), "--editable", "tests/plugin")
     without = "--ignore=tests/trainer/test_against_transformers.py"
     session.run("pytest", "tests/trainer", without, *session.posargs)
 

@@ -49,7 +49,7 @@ def found(folder: Path) -> list[Any]:
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Do all tasks that end well, in one launch."""
     folder = tmp_path_factory.mktemp("two")
-    tasks = ("train", "evaluate", "resume", "stream", "tracked", "compiled", "sharded")
+    tasks = ("train", "evaluate", "resume", "stream", "tracked", "every", "compiled", "sharded")
     launch(folder, *tasks)
     return folder
 
@@ -143,6 +143,17 @@ def test_only_the_first_process_reports(done: Path) -> None:
     points = [json.loads(line) for line in lines.splitlines()]
     steps = [p["step"] for p in points if p["type"] == "metrics" and "train/loss" in p["values"]]
     assert steps == [2, 4, 6]
+
+
+def test_every_process_reports_where_asked_to(done: Path) -> None:
+    found(done / "every")
+    pages = sorted((done / "every" / "notebooks").glob("*/page.jsonl"))
+    lines = [[json.loads(line) for line in page.read_text().splitlines()] for page in pages]
+    assert sorted(page[0]["name"] for page in lines) == ["digits-rank0", "digits-rank1"]
+    for page in lines:
+        points = [line for line in page if line["kind"] == "metrics"]
+        assert [p["step"] for p in points if "train/loss" in p["values"]] == [2, 4, 6]
+        assert [line["status"] for line in page if line["kind"] == "finish"] == ["finished"]
 
 
 def test_a_stream_is_shared_out_and_evaluated_whole(done: Path, tmp_path: Path) -> None:

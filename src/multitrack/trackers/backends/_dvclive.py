@@ -112,9 +112,10 @@ def is_shown(metrics: Tree, keys: Sequence[str]) -> bool:
         return False
     *folders, last = keys
     for folder in folders:
-        metrics = metrics.get(folder, {})
-        if not isinstance(metrics, dict):
+        within = metrics.get(folder, {})
+        if not isinstance(within, dict):
             return False
+        metrics = within
     return not isinstance(metrics.get(last), dict)
 
 

@@ -61,6 +61,13 @@ class SamplingStrategy(Choice):
     SEQUENTIAL = "sequential"
 
 
+class LogRanks(Choice):
+    """Which of several processes report, each a run of its own."""
+
+    MAIN = "main"
+    ALL = "all"
+
+
 class TokenCount(Choice):
     """Which input tokens are counted."""
 

@@ -10,6 +10,7 @@ from torch.version import __version__ as torch_version
 
 from multitrack.trainer.arguments.choices import (
     IntervalStrategy,
+    LogRanks,
     OptimizerNames,
     SamplingStrategy,
     SaveStrategy,
@@ -96,6 +97,9 @@ class Fields:
     report_to: Annotated[list[str] | str | None, "Trackers to report to, or all, or none."] = "none"
     run_name: Annotated[str | None, "Name of the run at the trackers."] = None
     project: Annotated[str | None, "Project of the run at the trackers."] = None
+    log_ranks: Annotated[LogRanks | str, "Report the main process, or all, each as its own run."] = (
+        LogRanks.MAIN
+    )
 
     # Evaluation
     eval_strategy: Annotated[IntervalStrategy | str, "When to evaluate."] = IntervalStrategy.NO

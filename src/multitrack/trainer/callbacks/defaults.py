@@ -30,5 +30,6 @@ def build_handler(
     if args.report_to:
         from multitrack.trackers.callback import TrackingCallback
 
-        handler.add_reporter(TrackingCallback(report_to=args.report_to))
+        reporter = TrackingCallback(report_to=args.report_to, log_ranks=str(args.log_ranks))
+        handler.add_reporter(reporter)
     return handler
