@@ -151,7 +151,10 @@ class History:
         """Take a record of the journal, whose line ends at ``end``."""
         self._ends.append(end)
         self._times.append(record.time)
-        _TAKE.get(type(record), _count)(self, record)
+        try:
+            _TAKE.get(type(record), _count)(self, record)
+        except (ValueError, OverflowError):  # a value or a step that nobody of us wrote
+            self.corrupt += 1
 
     @property
     def records(self) -> int:
