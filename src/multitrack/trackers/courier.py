@@ -28,6 +28,7 @@ from multitrack.trackers.folder import Attempt, Phase, RunFolder
 from multitrack.trackers.journal import Corrupt, Entry, JournalReader
 from multitrack.trackers.locks import is_locked
 from multitrack.trackers.protocol import (
+    Emit,
     Parked,
     Refused,
     Restart,
@@ -112,6 +113,7 @@ class Courier:
         backend: name of the backend.
         settings: of its adapter.
         linger: seconds for which delivery goes on after the trainer is gone.
+        emit: how a source puts records into the run.
 
     Attributes:
         stop: set to leave after the batch in delivery.
@@ -120,7 +122,13 @@ class Courier:
     """
 
     def __init__(
-        self, run: RunFolder, backend: str, settings: Settings, *, linger: float = LINGER
+        self,
+        run: RunFolder,
+        backend: str,
+        settings: Settings,
+        *,
+        linger: float = LINGER,
+        emit: Emit | None = None,
     ) -> None:
         self.run_folder = run
         self.folder = run.courier(backend)
@@ -134,6 +142,7 @@ class Courier:
         self.once = False
         self.due = math.inf
         self._settings = settings
+        self._emit = emit
         self._tracker_type = registry.load(backend)
         self._tracker: Tracker | None = None
         self._reader = JournalReader(run.journal)
@@ -303,6 +312,8 @@ class Courier:
         record = first.record
         if isinstance(record, End):
             self._end = first
+        elif self._tracker_type.placement == "source":
+            self._started()
         elif isinstance(record, Metrics):
             self._started().log_metrics(_points(chunk))
         elif isinstance(record, Header):
@@ -343,6 +354,7 @@ class Courier:
                 header=self._header,
                 folder=self.run_folder.path,
                 attachment=self.state.attachment,
+                emit=self._emit,
             )
             try:
                 self.state.attachment = tracker.start(run)

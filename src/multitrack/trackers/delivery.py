@@ -17,7 +17,7 @@ from multitrack.trackers.courier import Courier
 from multitrack.trackers.folder import RunFolder
 from multitrack.trackers.locks import FileLock, LockedError
 from multitrack.trackers.process import EXIT_CODES, keep_settings, secret_variables, spawn
-from multitrack.trackers.protocol import TrackerError
+from multitrack.trackers.protocol import Emit, TrackerError
 from multitrack.trackers.settings import Settings
 
 logger = logging.getLogger("multitrack")
@@ -27,6 +27,8 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 CHECK_INTERVAL = 0.5
 """Seconds between two looks at whether a courier lives."""
 MAX_RESTART_DELAY = 60.0
+SOURCE_PATIENCE = 5.0
+"""Seconds for which the run's outcome waits for the last words of a source."""
 
 
 class Report(NamedTuple):
@@ -222,13 +224,45 @@ class ThreadWorker:
         return thread
 
     def _work(self) -> None:
-        run, backend, settings, _ = self._assignment
+        run, backend, *_ = self._assignment
         try:
             with FileLock(run.courier(backend).lock, timeout=math.inf):
-                self._courier = Courier(run, backend, settings)
-                self._courier.run(self._gone)
+                self._deliver()
         except Exception:
             logger.exception("the %s courier stopped", backend)
+
+    def _deliver(self) -> None:
+        run, backend, settings, _ = self._assignment
+        self._courier = Courier(run, backend, settings)
+        self._courier.run(self._gone)
+
+
+class SourceWorker(ThreadWorker):
+    """A source in a thread: it measures until the outcome is to be written, and then gets it."""
+
+    def __init__(self, assignment: Assignment, emit: Emit) -> None:
+        self._emit = emit
+        self._stop = threading.Event()
+        self.is_silent = threading.Event()
+        super().__init__(assignment)
+
+    def stop(self) -> None:
+        """Tell it to emit its last; `is_silent` is set when it did."""
+        self._stop.set()
+        if self._courier:
+            self._courier.stop = True
+
+    def _deliver(self) -> None:
+        run, backend, settings, _ = self._assignment
+        self.is_silent.clear()
+        try:
+            self._courier = Courier(run, backend, settings, emit=self._emit)
+            self._courier.stop = self._stop.is_set()
+            self._courier.run(self._stop)
+        finally:
+            self.is_silent.set()
+        self._gone.wait()
+        super()._deliver()
 
 
 class InlineWorker:
@@ -294,19 +328,21 @@ class Delivery:
     Args:
         assignments: the run's backends.
         mode: where couriers work. A backend that must live in the trainer's process gets a
-            thread where others get a process.
+            thread where others get a process; a source works in every mode.
+        emit: how sources put records into the run.
     """
 
-    def __init__(self, assignments: Sequence[Assignment], mode: Mode) -> None:
+    def __init__(self, assignments: Sequence[Assignment], mode: Mode, emit: Emit) -> None:
         self.is_inline = mode == "inline"
         self._assignments = assignments
         self._stop = threading.Event()
         for run, backend, settings, arguments in assignments:
             run.courier(backend).create()
             keep_settings(run.courier(backend), settings, arguments)
-        self._workers = [] if mode == "later" else [_worker(a, mode) for a in assignments]
+        workers = (_worker(assignment, mode, emit) for assignment in assignments)
+        self._workers = [worker for worker in workers if worker]
         self._watcher = threading.Thread(target=self._watch, name="multitrack-watch", daemon=True)
-        if self._workers and mode != "inline":
+        if self._workers:
             self._watcher.start()
 
     def after_append(self) -> None:
@@ -316,6 +352,15 @@ class Delivery:
                 worker.after_append()
             except Exception:  # noqa: PERF203 - nothing of a backend may reach the training
                 logger.exception("a courier failed")
+
+    def stop_sources(self, timeout: float) -> None:
+        """Let sources emit their last, and wait for that at most ``timeout`` seconds."""
+        deadline = time.monotonic() + min(timeout, SOURCE_PATIENCE)
+        sources = [worker for worker in self._workers if isinstance(worker, SourceWorker)]
+        for source in sources:
+            source.stop()
+        for source in sources:
+            source.is_silent.wait(max(0.0, deadline - time.monotonic()))
 
     def finish(self, timeout: float) -> list[Report]:
         """Let the couriers end, wait for them at most ``timeout`` seconds, and report."""
@@ -366,10 +411,15 @@ def report(run: RunFolder, backend: str) -> Report:
     )
 
 
-def _worker(assignment: Assignment, mode: Mode) -> Worker:
+def _worker(assignment: Assignment, mode: Mode, emit: Emit) -> Worker | None:
+    placement = registry.load(assignment.backend).placement
+    if placement == "source":
+        return SourceWorker(assignment, emit)
+    if mode == "later":
+        return None
     if mode == "inline":
         return InlineWorker(assignment)
-    if mode == "thread" or registry.load(assignment.backend).placement == "trainer":
+    if mode == "thread" or placement == "trainer":
         return ThreadWorker(assignment)
     return ProcessWorker(assignment)
 

@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -25,6 +25,7 @@ from multitrack.trackers.records import (
     Image,
     Metrics,
     Params,
+    Scalar,
     StagedFile,
     Summary,
     Table,
@@ -180,6 +181,10 @@ class Attachment(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     state: dict[str, Any] = {}
 
 
+Emit: TypeAlias = Callable[[type[Metrics | Summary], dict[str, Scalar]], None]
+"""Put what was measured into the run: metrics, at its last step, or summary; never raises."""
+
+
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What an adapter is told about the run that it stores.
 
@@ -188,11 +193,14 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
         folder: the run's folder, absolute.
         attachment: what `Tracker.start` returned the last time, if this run was delivered
             before: re-attach to it, do not create a second run.
+        emit: of a source, while the run is recorded; may be called from any thread. None: there
+            is nothing to measure, as for ``multitrack sync``.
     """
 
     header: Header
     folder: Path
     attachment: Attachment | None = None
+    emit: Emit | None = None
 
     @property
     def run_id(self) -> str:
@@ -216,7 +224,10 @@ class Tracker(Protocol):
         settings_type: its settings, read from the environment when the run starts.
         repeat: what a repeated batch shows.
         batch_size: most records in one `log_metrics` call.
-        placement: ``"trainer"`` for a client that must live in the trainer's process.
+        placement: ``"trainer"`` for a client that must live in the trainer's process;
+            ``"source"`` for one that measures there and takes no records: it starts with the run
+            in every delivery mode, gets `RunInfo.emit`, and is abandoned just before the outcome
+            is written, so that what it emits then still belongs to the run.
     """
 
     name: ClassVar[str]
@@ -224,7 +235,7 @@ class Tracker(Protocol):
     settings_type: ClassVar[type[Settings]]
     repeat: ClassVar[Repeat]
     batch_size: ClassVar[int]
-    placement: ClassVar[Literal["courier", "trainer"]]
+    placement: ClassVar[Literal["courier", "trainer", "source"]]
 
     @abstractmethod
     def __init__(self, settings: Any) -> None:

@@ -19,6 +19,7 @@ from typing import Any, ParamSpec, cast
 from multitrack.trackers import media, staging, values
 from multitrack.trackers.delivery import Report
 from multitrack.trackers.folder import RunFolder
+from multitrack.trackers.protocol import Emit
 from multitrack.trackers.records import (
     END_STATUSES,
     AnyRecord,
@@ -31,6 +32,7 @@ from multitrack.trackers.records import (
     Metrics,
     Params,
     Refused,
+    Scalar,
     StagedFile,
     Status,
     Summary,
@@ -85,7 +87,7 @@ class Run:
     def __init__(
         self,
         folder: RunFolder,
-        open_session: Callable[[], Session],
+        open_session: Callable[[Emit], Session],
         finish_timeout: float,
         last_step: int | None = None,
     ) -> None:
@@ -97,7 +99,8 @@ class Run:
         self._error_before = getattr(sys, "last_value", None)
         self._refused: Counter[str] = Counter()
         self._step = last_step
-        self._session = self._open()
+        with self._lock:  # a source may emit at once
+            self._session = self._open()
 
     @property
     def status(self) -> Status:
@@ -351,6 +354,9 @@ class Run:
         """
         if status not in END_STATUSES:
             raise ValueError(f"status is {status!r}; allowed: {', '.join(END_STATUSES)}.")
+        timeout = self._finish_timeout if timeout is None else timeout
+        deadline = time.monotonic() + timeout
+        self._session.stop_sources(timeout)  # without the lock, which their last words need
         with self._lock:
             session = self._session
             if not session.is_closed:
@@ -360,7 +366,7 @@ class Run:
             if not (wait and session.close()):
                 return []
             _unfinished.discard(self)
-        reports = session.wait(self._finish_timeout if timeout is None else timeout)
+        reports = session.wait(max(0.0, deadline - time.monotonic()))
         if not quiet:
             _print(reports)
         return reports
@@ -406,6 +412,16 @@ class Run:
         with self._lock:
             self._live().append(record)
 
+    def _emit(self, kind: type[Metrics | Summary], values: dict[str, Scalar]) -> None:
+        """Append what a source measured, at the last step, unless the outcome is written."""
+        try:
+            with self._lock:
+                step = {} if kind is Summary else {"step": self._step_of(None, advance=False)}
+                if self._session.status == "running":
+                    self._session.append(kind(time=time.time(), values=values, **step))
+        except Exception as error:
+            logger.warning("what a source measured was not recorded: %s", error)
+
     def _live(self) -> Session:
         """Return the session; one that was closed is opened again, and the run goes on."""
         if self._session.is_closed:
@@ -413,7 +429,7 @@ class Run:
         return self._session
 
     def _open(self) -> Session:
-        session = self._open_session()
+        session = self._open_session(self._emit)
         _unfinished.add(self)
         return session
 

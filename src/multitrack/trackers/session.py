@@ -16,6 +16,7 @@ from multitrack.trackers.delivery import Assignment, Delivery, Mode, Report
 from multitrack.trackers.folder import RunFolder
 from multitrack.trackers.journal import Entry, JournalReader, JournalWriter
 from multitrack.trackers.locks import FileLock, LockedError, is_locked
+from multitrack.trackers.protocol import Emit
 from multitrack.trackers.records import AnyRecord, End, EndStatus, Header, Resumed, Status, Stepped
 from multitrack.trackers.redact import redact_text
 
@@ -30,6 +31,7 @@ class Session:
         assignments: the backends to deliver to.
         mode: where couriers work.
         header: the journal's first record, for a new run. None: the run goes on.
+        emit: how sources put records into the run.
 
     Attributes:
         status: ``"running"``, or the outcome that was written.
@@ -46,6 +48,7 @@ class Session:
         assignments: Sequence[Assignment],
         mode: Mode,
         header: Header | None,
+        emit: Emit,
     ) -> None:
         self.status: Status = "running"
         self.is_closed = False
@@ -56,7 +59,7 @@ class Session:
         try:
             self._writer = JournalWriter(run.journal)
             self._writer.append(header or _resumed([a.backend for a in assignments]))
-            self._delivery = Delivery(assignments, mode)
+            self._delivery = Delivery(assignments, mode, emit)
         except BaseException:
             self._lock.release()
             raise
@@ -76,6 +79,11 @@ class Session:
         self.status = "running"
         if self._after_append:
             self._after_append()
+
+    def stop_sources(self, timeout: float) -> None:
+        """Let sources emit their last, before the outcome, in at most ``timeout`` seconds."""
+        if self.status == "running" and os.getpid() == self._owner:
+            self._delivery.stop_sources(timeout)
 
     def end(self, status: EndStatus, error: str | None, refused: Mapping[str, int]) -> None:
         """Write the outcome, unless it is written already, or a forked child asks."""

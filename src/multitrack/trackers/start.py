@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from multitrack.trackers import registry, surroundings, values
 from multitrack.trackers.delivery import MODES, Assignment, Mode
 from multitrack.trackers.folder import RunFolder, default_directory, new_run_id
+from multitrack.trackers.protocol import Emit
 from multitrack.trackers.records import Header, Tree
 from multitrack.trackers.redact import redact_text, redact_tree
 from multitrack.trackers.run import FINISH_TIMEOUT, Run, hand_over
@@ -115,8 +116,8 @@ class _Opener:
         self._mode: Mode = mode
         self._header = header
 
-    def __call__(self) -> Session:
-        session = Session(self._run, self._assignments, self._mode, self._header)
+    def __call__(self, emit: Emit) -> Session:
+        session = Session(self._run, self._assignments, self._mode, self._header, emit)
         self._header = None
         return session
 

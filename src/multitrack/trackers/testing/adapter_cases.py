@@ -34,7 +34,7 @@ class AdapterCases(Suite):
         adapter = self.tracker_type
         assert isinstance(adapter.repeat, Repeat), "repeat must be a Repeat"
         assert adapter.batch_size >= 1, "batch_size must be at least 1"
-        assert adapter.placement in {"courier", "trainer"}, "placement: 'courier' or 'trainer'"
+        assert adapter.placement in {"courier", "trainer", "source"}, "placement is none"
         assert issubclass(adapter.settings_type, Settings), "settings_type must be a Settings"
 
     def test_says_where_each_record_is_stored(self) -> None:
