@@ -97,9 +97,9 @@ class Fields:
     report_to: Annotated[list[str] | str | None, "Trackers to report to, or all, or none."] = "none"
     run_name: Annotated[str | None, "Name of the run at the trackers."] = None
     project: Annotated[str | None, "Project of the run at the trackers."] = None
-    log_ranks: Annotated[LogRanks | str, "Report the main process, or all, each as its own run."] = (
-        LogRanks.MAIN
-    )
+    log_ranks: Annotated[
+        LogRanks | str, "Report the main process, or all, each as its own run."
+    ] = LogRanks.MAIN
 
     # Evaluation
     eval_strategy: Annotated[IntervalStrategy | str, "When to evaluate."] = IntervalStrategy.NO

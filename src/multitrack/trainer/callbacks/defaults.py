@@ -30,6 +30,6 @@ def build_handler(
     if args.report_to:
         from multitrack.trackers.callback import TrackingCallback
 
-        reporter = TrackingCallback(report_to=args.report_to, log_ranks=str(args.log_ranks))
-        handler.add_reporter(reporter)
+        ranks: Any = str(args.log_ranks)  # a word that the arguments have checked
+        handler.add_reporter(TrackingCallback(report_to=args.report_to, log_ranks=ranks))
     return handler
