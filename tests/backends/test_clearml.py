@@ -15,9 +15,10 @@ from clearml_session import Session
 from clearml_wire import serving
 
 from multitrack.trackers.process import LEFT, spawn
+from multitrack.trackers.records import Metrics
 from multitrack.trackers.start import start_run
 from multitrack.trackers.testing import StoredRun, TrackerConformance
-from multitrack.trackers.testing.deliver import environment
+from multitrack.trackers.testing.deliver import entries, environment, rewind
 
 
 def archive_of(state):
@@ -27,7 +28,7 @@ def archive_of(state):
 
 class TestClearML(TrackerConformance):
     tracker = "clearml"
-    keeps_epoch = False  # it is a scalar of its own, see below
+    keeps_epoch = False  # it is a scalar of its own, see test_limits_of_the_server
 
     def environ(self, tmp_path):
         return {
@@ -149,8 +150,9 @@ def test_online(tmp_path, wire, online):
     assert wire.scalars("train", "loss") == [(3, 0.5)]
     assert wire.scalars("epoch", "epoch") == [(3, 0.25)]
     assert wire.scalars("Summary", "best") == [(-(2**31), 0.75)]
+    [logged] = [e for e in entries(run.folder) if isinstance(e.record, Metrics)]
     [loss] = [event for event in wire.events if event["variant"] == "loss"]
-    assert abs(loss["timestamp"] / 1000 - run_time(run)) < 60
+    assert loss["timestamp"] == round(logged.record.time * 1000)
     assert all(event["task"] == task["id"] for event in wire.events)
     [gone] = [event for event in wire.events if event["metric"] == "not finite"]
     assert (gone["variant"], gone["iter"]) == ("acc", 3)
@@ -172,30 +174,14 @@ def test_online(tmp_path, wire, online):
     assert state.attachment.url.startswith(f"{wire.url}/projects/")
     assert task["id"] in state.attachment.url
     assert "a secret" not in folder.settings.read_text() + folder.state.read_text()
+    rewind(run.folder, "clearml", count=2)  # the checkpoint and the end
     run = record(tmp_path, online, run_id=run.id)
     run.log({"train/loss": 0.25}, step=5)
     delivered(run, online)
-    [task] = wire.tasks.values()
+    assert (list(wire.tasks), list(wire.models)) == ([task["id"]], [model["id"]])
     assert task["status"] == "completed"
+    assert wire.calls.count("tasks.add_or_update_model") == 2
     assert wire.scalars("train", "loss") == [(3, 0.5), (5, 0.25)]
-
-
-def run_time(run):
-    return run.folder.journal.stat().st_mtime
-
-
-def test_a_repeated_checkpoint_is_one_model(tmp_path, wire, online):
-    run = record(tmp_path, online)
-    path = tmp_path / "weights.bin"
-    path.write_bytes(b"weights")
-    run.log_artifact(path, name="net", kind="checkpoint", step=4)
-    folder = delivered(run, online)
-    state = folder.read_state()
-    state.offset = 0
-    folder.write_state(state)
-    run = record(tmp_path, online, run_id=run.id)
-    delivered(run, online)
-    assert len(wire.models) == 1
 
 
 @pytest.mark.slow
@@ -242,6 +228,13 @@ def test_without_a_key_waits_for_a_person(tmp_path, online):
     assert "clearml-init" in folder.read_state().remedy
 
 
+def test_session_that_is_gone_waits_for_a_person(tmp_path, offline):
+    environ = offline | {"CLEARML_TASK_ID": "offline-gone"}
+    code, folder = deliver(record(tmp_path, environ), environ)
+    assert (code, folder.read_state().phase) == (LEFT, "parked")
+    assert "CLEARML_CACHE_DIR" in folder.read_state().remedy
+
+
 def test_variables_of_the_client_and_of_transformers(tmp_path, wire, online):
     """A task that is there already is gone on with; files go where they shall."""
     first = record(tmp_path, online | {"CLEARML_PROJECT": "digits", "CLEARML_TASK": "named"})
@@ -281,9 +274,9 @@ def test_session_is_imported(tmp_path, wire, online, offline):
 
 
 def test_limits_of_the_server(tmp_path, offline):
-    """What its server would cut off or merge is escaped, or refused by name."""
+    """What its server would cut off or merge is escaped or refused; epochs are a scalar."""
     run = record(tmp_path, offline, config={" edge ": 1, "edge": 2})
-    run.log({"loss": 1.0, "loss/loss": 2.0, "a-b/c": 3.0, "a/b-c": 4.0}, step=1)
+    run.log({"loss": 1.0, "loss/loss": 2.0, "a-b/c": 3.0, "a/b-c": 4.0}, step=1, epoch=0.5)
     run.log_table("large", [["x" * 600_000], ["y" * 600_000]], columns=["text"], step=1)
     folder = delivered(run, offline)
     session = Session(archive_of(folder.read_state()))
@@ -291,6 +284,8 @@ def test_limits_of_the_server(tmp_path, offline):
     assert all(name == name.strip() for name in session.task["hyperparams"]["General"])
     found = {name: points[0].value for name, points in session.metrics().items()}
     assert found == {"loss": 1.0, "loss/loss": 2.0, "a-b/c": 3.0}
+    [epoch] = [event for event in session.events.values() if event["metric"] == "epoch"]
+    assert (epoch["iter"], epoch["value"]) == (1, 0.5)
     [refusal] = folder.read_refused()
     assert (refusal.key, "'a-b/c'" in refusal.reason) == ("a/b-c", True)
     [table] = session.of_type("training_debug_image")
@@ -318,14 +313,6 @@ def test_what_was_written_by_half_is_written_anew(tmp_path, offline):
     assert stored.section("General") == {"lr": 0.1}
 
 
-def test_epoch_is_a_scalar(tmp_path, offline):
-    run = record(tmp_path, offline)
-    run.log({"loss": 1.0}, step=1, epoch=0.5)
-    session = Session(archive_of(delivered(run, offline).read_state()))
-    [epoch] = [event for event in session.events.values() if event["metric"] == "epoch"]
-    assert (epoch["iter"], epoch["value"]) == (1, 0.5)
-
-
 def test_leaves_the_process_as_it_was(tmp_path, offline):
     """The user's own task goes on beside it; no other mode is forced upon the process."""
     code = """
@@ -334,6 +321,7 @@ from clearml import Task
 own = Task.init("mine", "own", auto_connect_frameworks=False, auto_connect_streams=False,
                 auto_connect_arg_parser=False, auto_resource_monitoring=False)
 before = sys.excepthook, list(sys.meta_path)
+from multitrack.trackers.records import Metrics
 from multitrack.trackers.start import start_run
 for offline in (True, False):
     settings = {"clearml": {"offline": offline}}

@@ -243,6 +243,9 @@ class OfflineTask(Task):
         """Take back what a courier that died amid it wrote by half."""
         try:
             json.loads(self._about.read_bytes())
+        except FileNotFoundError:
+            remedy = "Set CLEARML_CACHE_DIR to where it is, or unset CLEARML_TASK_ID."
+            raise Parked(f"there is no session {self._folder}", remedy) from None
         except ValueError:
             shutil.copyfile(self._kept, self._about)
         cut_torn_line(self._folder / "metrics.jsonl")
