@@ -13,6 +13,7 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def read_run(folder: Path) -> WrittenRun:
         OSError: it cannot be read.
     """
     run = WrittenRun()
-    for record in _records(_file_in(folder).read_bytes(), 0):
+    for record in records(_file_in(folder).read_bytes(), 0):
         kind = record.WhichOneof("record_type")
         if kind == "history":
             row = _items(record.history.item)
@@ -90,7 +91,7 @@ def read_run(folder: Path) -> WrittenRun:
 def becomes_complete(folder: Path, timeout: float) -> bool:
     """Wait until the outcome is on the disk: the client's helper writes after it has answered."""
     deadline = time.monotonic() + timeout
-    while not _is_complete(_file_in(folder)):
+    while not is_complete(_file_in(folder)):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
@@ -101,7 +102,7 @@ def _file_in(folder: Path) -> Path:
     return next(folder.glob("*.wandb"), folder / "run.wandb")
 
 
-def _is_complete(path: Path) -> bool:
+def is_complete(path: Path) -> bool:
     """Tell whether the last record of all, the outcome, is in a file's last two blocks."""
     try:
         with path.open("rb") as file:
@@ -110,10 +111,10 @@ def _is_complete(path: Path) -> bool:
             tail = file.read()
     except FileNotFoundError:
         return False
-    return any(r.WhichOneof("record_type") == "exit" for r in _records(tail, start))
+    return any(r.WhichOneof("record_type") == "exit" for r in records(tail, start))
 
 
-def _records(data: bytes, start: int) -> Iterator[Any]:
+def records(data: bytes | mmap, start: int) -> Iterator[Any]:
     """Yield the whole records of a file's tail, which starts where a block does."""
     from wandb.proto.wandb_internal_pb2 import Record
 
@@ -128,7 +129,7 @@ def _records(data: bytes, start: int) -> Iterator[Any]:
             whole = None
 
 
-def _fragments(data: bytes, position: int) -> Iterator[tuple[int, bytes]]:
+def _fragments(data: bytes | mmap, position: int) -> Iterator[tuple[int, bytes]]:
     while position + FRAGMENT_HEADER.size <= len(data):
         left = BLOCK - position % BLOCK
         if left < FRAGMENT_HEADER.size:
