@@ -41,8 +41,11 @@ test: $(VENV)/nox.stamp
 checks: $(VENV)/nox.stamp
 	@$(BIN)/nox --session checks
 
-newest oldest: $(VENV)/nox.stamp
+newest: $(VENV)/nox.stamp
 	@$(BIN)/nox --session backends --keywords $@
+
+oldest: $(VENV)/nox.stamp
+	@$(BIN)/nox --session backends transformers --keywords $@
 
 clean:
 	rm -rf $(VENV) .nox $(DEMO) build dist site

@@ -34,7 +34,7 @@ CHECKS = [
     "floors",
     f"core-{THIS_PYTHON}",
     "trainer",
-    "transformers",
+    "transformers(newest)",
     "faults",
     "clash",
     "docs",
@@ -119,10 +119,16 @@ def trainer(session: nox.Session) -> None:
 
 
 @nox.session
-def transformers(session: nox.Session) -> None:
-    """Hold the reference Trainer against that of transformers, and multitrack in the latter."""
-    session.install(*_package("transformers"), *_group("test"), "--editable", "tests/plugin")
-    suites = ("tests/trainer/test_against_transformers.py", "tests/compat/test_transformers.py")
+@nox.parametrize("release", ["newest", "oldest"], ids=["newest", "oldest"])
+def transformers(session: nox.Session, release: str) -> None:
+    """Test multitrack in transformers' Trainer, and hold the reference Trainer against it."""
+    suites = ["tests/compat/test_transformers.py"]
+    floors: tuple[str, ...] = ()
+    if release == "newest":
+        suites += ["tests/trainer/test_against_transformers.py"]
+    else:
+        floors = (f"{EXTRAS['transformers'][0].replace('>=', '==')}",)
+    session.install(*_package("transformers"), *floors, *_group("test"), "-e", "tests/plugin")
     session.run("pytest", *suites, *session.posargs)
 
 

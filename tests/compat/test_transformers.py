@@ -9,11 +9,13 @@ import pytest
 import torch
 from multitrack_notebook import read_notebook
 from torch import nn
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments, __version__
 
 from multitrack.compat import transformers as compat
 from multitrack.trackers.folder import find_runs
 from multitrack.trackers.history import read_history
+
+MAJOR = int(__version__.partition(".")[0])
 
 
 class Model(nn.Module):
@@ -154,6 +156,8 @@ trainer.train()
 
 @pytest.mark.parametrize("report_to", [["multitrack"], ["notebook"], "notebook", None])
 def test_installed_report_to_goes_through_multitrack(tmp_path, report_to):
+    if report_to is None and MAJOR < 5:
+        pytest.skip("transformers 4 takes None for all that are installed")
     code = SCRIPT.format(tests=str(Path(__file__).parent), out=str(tmp_path), report_to=report_to)
     result = subprocess.run(
         [sys.executable, "-c", code],

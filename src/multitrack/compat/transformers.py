@@ -77,7 +77,8 @@ def install() -> None:
 
     The trackers that multitrack knows are reported to by one `TrackingCallback`; any other
     name keeps its own callback. ``report_to=["multitrack"]`` and ``report_to=None`` stand for
-    the trackers that the variable ``MULTITRACK_REPORT_TO`` names.
+    the trackers that the variable ``MULTITRACK_REPORT_TO`` names. In transformers 4, which takes
+    None for ``"all"``, that stays so.
 
     Example:
         >>> from multitrack.compat import transformers
