@@ -166,9 +166,31 @@ def test_the_clients_own_variables_and_file_keep_their_meaning(tmp_path, monkeyp
     (tmp_path / ".codecarbon.config").write_text(
         "[codecarbon]\nproject_name = of the file\ntracking_mode = process\n"
     )
-    train(project="digits")
+    run, _ = train(project="digits")
     [row] = rows(tmp_path / "carbon" / "mine.csv")
     assert (row["project_name"], row["tracking_mode"]) == ("of the file", "process")
+    assert not (run.folder.path / "couriers" / "codecarbon" / "emissions.csv").exists()
+
+
+def test_a_folder_named_in_the_clients_file(tmp_path):
+    (tmp_path / ".codecarbon.config").write_text("[codecarbon]\noutput_dir = of the file\n")
+    _, [report] = train()
+    assert len(rows(tmp_path / "of the file" / "emissions.csv")) == 1
+    assert report.url == (tmp_path / "of the file").as_uri()
+
+
+def test_training_that_fails_has_its_figures_before_the_outcome():
+    code = (
+        "from multitrack import start_run; import time\n"
+        "run = start_run(report_to='codecarbon', dir='runs'); print(run.folder.path, flush=True)\n"
+        "while 'codecarbon/' not in run.folder.journal.read_text():\n    time.sleep(0.1)\n"
+        "1 / 0"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=90)
+    *_, summary, end = records(done.stdout.strip())
+    assert (end.status, summary.values[KG] > 0) == ("failed", True)
+    assert "codecarbon: delivered" in done.stderr
 
 
 def test_nothing_goes_over_a_network(monkeypatch):

@@ -117,6 +117,18 @@ def test_run_that_goes_on_is_measured_again(begin, wait_until, records):
     assert [type(record).__name__ for record in records(run)[-2:]] == ["Summary", "End"]
 
 
+def test_training_again_is_measured_again(begin, wait_until, records):
+    run = begin()
+    run.finish(wait=False)
+    run.log({"loss": 1.0}, step=9)
+    wait_until(lambda: len(Thermometer.threads) == 2)
+    [report, _] = run.finish(timeout=60, quiet=True)
+    assert report.delivered
+    names = [type(record).__name__ for record in records(run)]
+    assert names[-3:] == ["Metrics", "Summary", "End"]
+    assert (names.count("Summary"), names.count("End")) == (2, 2)
+
+
 def test_source_that_hangs_holds_up_the_end_to_its_limit(begin, monkeypatch, records):
     monkeypatch.setattr(delivery, "SOURCE_PATIENCE", 0.3)
     is_over = threading.Event()

@@ -238,7 +238,7 @@ class ThreadWorker:
 
 
 class SourceWorker(ThreadWorker):
-    """A source in a thread: it measures until the outcome is to be written, and then gets it."""
+    """A source in a thread: it measures as long as the run has no outcome."""
 
     def __init__(self, assignment: Assignment, emit: Emit) -> None:
         self._emit = emit
@@ -252,7 +252,20 @@ class SourceWorker(ThreadWorker):
         if self._courier:
             self._courier.stop = True
 
+    def resume(self) -> None:
+        """Let it measure again: the run goes on after its outcome."""
+        self._stop.clear()
+
     def _deliver(self) -> None:
+        while True:
+            if not self._stop.is_set():
+                self._measure()
+            self.is_silent.set()
+            if self._gone.wait(CHECK_INTERVAL):
+                break
+        super()._deliver()
+
+    def _measure(self) -> None:
         run, backend, settings, _ = self._assignment
         self.is_silent.clear()
         try:
@@ -261,8 +274,6 @@ class SourceWorker(ThreadWorker):
             self._courier.run(self._stop)
         finally:
             self.is_silent.set()
-        self._gone.wait()
-        super()._deliver()
 
 
 class InlineWorker:
@@ -356,11 +367,15 @@ class Delivery:
     def stop_sources(self, timeout: float) -> None:
         """Let sources emit their last, and wait for that at most ``timeout`` seconds."""
         deadline = time.monotonic() + min(timeout, SOURCE_PATIENCE)
-        sources = [worker for worker in self._workers if isinstance(worker, SourceWorker)]
-        for source in sources:
+        for source in self._sources():
             source.stop()
-        for source in sources:
+        for source in self._sources():
             source.is_silent.wait(max(0.0, deadline - time.monotonic()))
+
+    def resume_sources(self) -> None:
+        """Let sources measure again."""
+        for source in self._sources():
+            source.resume()
 
     def finish(self, timeout: float) -> list[Report]:
         """Let the couriers end, wait for them at most ``timeout`` seconds, and report."""
@@ -382,6 +397,9 @@ class Delivery:
         for worker in self._workers:
             worker.leave_in_child()
         self._workers = []
+
+    def _sources(self) -> list[SourceWorker]:
+        return [worker for worker in self._workers if isinstance(worker, SourceWorker)]
 
     def _is_over(self) -> bool:
         """Tell whether all couriers stopped, or those that work on wait for a person."""

@@ -76,7 +76,9 @@ class Session:
         if self._is_child and not is_locked(self._run.writer_lock):
             raise RuntimeError("the run has ended in the process that it belongs to")
         self._writer.append(record)
-        self.status = "running"
+        if self.status != "running":
+            self.status = "running"
+            self._delivery.resume_sources()
         if self._after_append:
             self._after_append()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -96,11 +97,11 @@ class CodeCarbonTracker(Tracker):
 
     def start(self, run: RunInfo) -> Attachment:
         """Measure from now on, if there is something to measure."""
-        folder = RunFolder(run.folder).courier(self.name).path
-        output = self._settings.output_dir or folder
-        if run.emit:
-            output.mkdir(parents=True, exist_ok=True)
-            self._client = self._start_client(run, run.emit, folder, output)
+        self._folder = RunFolder(run.folder).courier(self.name).path
+        if run.emit is None:
+            return run.attachment or Attachment(id=run.run_id)
+        with undisturbed():
+            output = self._start_client(run, run.emit)
         return Attachment(id=run.run_id, url=output.as_uri())
 
     def flush(self) -> bool:
@@ -123,41 +124,51 @@ class CodeCarbonTracker(Tracker):
             return Parked(str(error), "Set CODECARBON_OUTPUT_DIR to a folder of your own.")
         return classify_by_default(error)
 
-    def _start_client(
-        self, run: RunInfo, emit: Emit, folder: Path, output: Path
-    ) -> OfflineEmissionsTracker:
-        with undisturbed():
-            from codecarbon import OfflineEmissionsTracker
-            from codecarbon.core.config import get_hierarchical_config
-            from codecarbon.external.logger import set_logger_level
+    def _options(self, run: RunInfo, own: Collection[str]) -> dict[str, Any]:
+        """Return our settings, and what else differs from the client's defaults.
 
-            set_logger_level("critical")  # reading its own settings, it speaks already
-            own: dict[str, Any] = get_hierarchical_config()
-            options = {
-                name: value
-                for name in ("country_iso_code", "measure_power_secs")
-                if (value := getattr(self._settings, name)) is not None
-            }
-            has_price = _check_place({**own, **options})
-            defaults = {
-                "project_name": run.header.project or "codecarbon",
-                "log_level": "critical",
-                "api_call_interval": 1,  # which also is how often it hands out figures
-                "allow_multiple_runs": True,
-            }
-            options |= {name: value for name, value in defaults.items() if name not in own}
-            meter = _meter(emit, folder / "totals.json", has_price=has_price)
-            client = OfflineEmissionsTracker(
-                output_dir=str(output), output_handlers=[meter], **options
-            )
-            client.start()
-        if getattr(client, "_start_time", None) is None:  # it swallows what went wrong
+        Args:
+            run: the run.
+            own: names of the options that the client takes from its variables and files.
+        """
+        ours = {
+            "project_name": run.header.project or "codecarbon",
+            "output_dir": str(self._folder),
+            "log_level": "critical",
+            "api_call_interval": 1,  # how often it hands out figures, not only to its service
+            "allow_multiple_runs": True,
+        }
+        given = {
+            "country_iso_code": self._settings.country_iso_code,
+            "measure_power_secs": self._settings.measure_power_secs,
+            "output_dir": self._settings.output_dir and str(self._settings.output_dir),
+        }
+        return {name: value for name, value in ours.items() if name not in own} | {
+            name: value for name, value in given.items() if value is not None
+        }
+
+    def _start_client(self, run: RunInfo, emit: Emit) -> Path:
+        """Measure from now on; return the folder of the client's file."""
+        from codecarbon import OfflineEmissionsTracker
+        from codecarbon.core.config import get_hierarchical_config
+        from codecarbon.external.logger import set_logger_level
+
+        set_logger_level("critical")  # it speaks as soon as it reads its own settings
+        own = get_hierarchical_config()
+        options = self._options(run, own)
+        output = Path({**own, **options}["output_dir"]).absolute()
+        output.mkdir(parents=True, exist_ok=True)  # without it, it measures nothing
+        has_price = _check_place({**own, **options})
+        meter = _meter(emit, self._folder / "totals.json", has_price=has_price)
+        self._client = OfflineEmissionsTracker(output_handlers=[meter], **options)
+        self._client.start()
+        if getattr(self._client, "_start_time", None) is None:  # it swallows what went wrong
             raise Parked(
                 "CodeCarbon did not start",
                 "See why with CODECARBON_LOG_LEVEL=debug; CODECARBON_ALLOW_MULTIPLE_RUNS=false "
                 "lets one process at a time measure.",
             )
-        return client
+        return output
 
 
 def _check_place(options: dict[str, Any]) -> bool:
