@@ -1,5 +1,6 @@
 """The loop that takes a journal to a backend, by hand and with a backend that gives trouble."""
 
+import errno
 import os
 import threading
 import time
@@ -395,6 +396,28 @@ def test_client_that_is_gone_is_started_anew_and_given_all_again(run, notebook):
     courier.run(gone)
     assert notebook.steps(run) == list(range(6))
     assert state_of(run).phase == "done"
+
+
+@pytest.mark.parametrize("writer", ["write_state", "set_aside"])
+def test_full_disk_is_waited_for_and_is_no_crash_of_a_record(ended, notebook, monkeypatch, writer):
+    notebook.order(refuse=["loss"])
+    courier = make(ended, linger=5.0)
+    real, left = getattr(courier.folder, writer), [3]
+
+    def write(content):
+        if left[0]:
+            left[0] -= 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(content)
+
+    monkeypatch.setattr(courier.folder, writer, write)
+    gone = threading.Event()
+    gone.set()
+    courier.run(gone)
+    state = state_of(ended)
+    assert (state.phase, state.told, state.message, left) == ("done", "failed", None, [0])
+    assert state.refused == 1, "once a batch"
+    assert refusals(ended) == [("metrics", "loss", "no loss here")]
 
 
 def test_waits_as_long_as_the_backend_asks(ended, notebook):

@@ -28,14 +28,15 @@ class Job:
     Args:
         folder: the run's folder.
         backend: name of the backend.
+        goal: bytes of the journal that are to be delivered.
         watch: whether to go on as long as the run does.
     """
 
-    def __init__(self, folder: RunFolder, backend: str, *, watch: bool = False) -> None:
+    def __init__(self, folder: RunFolder, backend: str, goal: int, *, watch: bool = False) -> None:
         self.folder = folder
         self.backend = backend
         self.error: str | None = None
-        self.goal = folder.journal.stat().st_size
+        self.goal = goal
         self.is_followed = False
         self._watch = watch
         self._process: subprocess.Popen[bytes] | None = None
@@ -94,7 +95,7 @@ def find_jobs(
         with suppress(UnreadableRunError):
             seen = glance(folder)
             for backend in to or seen.couriers:
-                job = Job(folder, backend, watch=watch)
+                job = Job(folder, backend, seen.size, watch=watch)
                 if not job.standing().is_complete:
                     yield job
 

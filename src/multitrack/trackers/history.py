@@ -16,7 +16,14 @@ from typing import Any, NamedTuple
 import msgspec
 
 from multitrack.trackers.folder import CourierState, RunFolder
-from multitrack.trackers.journal import MAX_LINE, Corrupt, Entry, JournalReader
+from multitrack.trackers.journal import (
+    MAX_LINE,
+    TAIL,
+    Corrupt,
+    Entry,
+    JournalReader,
+    whole_size,
+)
 from multitrack.trackers.locks import is_locked
 from multitrack.trackers.records import (
     AnyRecord,
@@ -37,9 +44,6 @@ from multitrack.trackers.records import (
     Tree,
 )
 
-TAIL = 16 * 1024
-"""Bytes of a journal's end that a glance reads at first; more only if no whole line is there."""
-
 
 class UnreadableRunError(ValueError):
     """A journal does not start with a run's header."""
@@ -54,7 +58,7 @@ class Glance(NamedTuple):
         status: running, or how the run ended.
         updated: Unix time of the last record, in seconds.
         last_step: the last step that was logged, None if there was none lately.
-        size: bytes of the journal.
+        size: bytes of the journal's whole lines.
         couriers: what each backend's courier wrote last, by backend; a backend that the run
             reports to and that no courier served yet has a fresh state.
     """
@@ -190,7 +194,7 @@ def glance(folder: RunFolder) -> Glance:
     """
     with folder.journal.open("rb") as file:
         header = _header(folder, file.readline(MAX_LINE))
-        size = os.fstat(file.fileno()).st_size
+        size = whole_size(file.fileno())
         records = _last_records(file.fileno(), size)
     last = records[0] if records else header
     step = next((record.step for record in records if isinstance(record, Stepped)), None)

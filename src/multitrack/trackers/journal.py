@@ -29,6 +29,8 @@ MAX_PENDING = 64 * 1024 * 1024
 SYNC_INTERVAL = 1.0
 """Seconds between two calls of ``fdatasync``."""
 CHUNK = 1024 * 1024
+TAIL = 16 * 1024
+"""Bytes of a journal's end that are looked at in one go."""
 
 _fdatasync = getattr(os, "fdatasync", os.fsync)
 
@@ -246,15 +248,19 @@ def _check(line: bytes) -> None:
         raise TypeError(str(error)) from None
 
 
-def _cut_torn_tail(descriptor: int) -> None:
-    size = os.fstat(descriptor).st_size
-    end = size
+def whole_size(descriptor: int) -> int:
+    """Return the bytes of a journal's whole lines: a torn last line is none that will be read."""
+    end = os.fstat(descriptor).st_size
     while end:
-        start = max(0, end - CHUNK)
+        start = max(0, end - TAIL)
         newline = os.pread(descriptor, end - start, start).rfind(b"\n")
         if newline >= 0:
-            end = start + newline + 1
-            break
+            return start + newline + 1
         end = start
-    if end != size:
+    return end
+
+
+def _cut_torn_tail(descriptor: int) -> None:
+    end = whole_size(descriptor)
+    if end != os.fstat(descriptor).st_size:
         os.ftruncate(descriptor, end)
