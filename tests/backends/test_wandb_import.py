@@ -22,7 +22,7 @@ settings = wandb.Settings(console="off", x_disable_stats=True)
 run = wandb.init(project="vision", name="n1", id="r1", tags=["t1", "team=a"], group="g", notes="hi",
                  config={"lr": 0.1, "deep": {"a": [1, 2]}, "api_key": "s3cret"}, settings=settings)
 for step in range(300):
-    run.log({"loss": 1 / (step + 1), "acc": step, "_timestamp": 1_700_000_000.5 + step}, step=step)
+    run.log({"loss": 1 / (step + 2), "acc": step, "_timestamp": 1_700_000_000.5 + step}, step=step)
 run.log({"loss": float("nan"), "note": "hello", "img": wandb.Image("p.png", caption="red"),
          "tab": wandb.Table(columns=["a", "b"], data=[[1, "x"], [2, "y"]]),
          "hist": wandb.Histogram(np_histogram=([1, 2], [0.0, 0.5, 1.0])),
@@ -74,7 +74,7 @@ def test_runs_of_others(tmp_path):
     assert history.summary == {"best": 0.5}
     stored = points(found)
     times = {time for _, time, _ in stored["loss"][300:]}
-    expected = [(s, 1_700_000_000.5 + s, repr(1 / (s + 1))) for s in range(300)]
+    expected = [(s, 1_700_000_000.5 + s, repr(1 / (s + 2))) for s in range(300)]
     assert stored["loss"][:300] == expected
     assert [(s, v) for s, _, v in stored["loss"][300:]] == [(300, "nan")]
     assert [(s, v) for s, _, v in stored["acc"]] == [(s, str(s)) for s in range(300)]
