@@ -183,7 +183,7 @@ def test_training_that_fails_has_its_figures_before_the_outcome():
     code = (
         "from multitrack import start_run; import time\n"
         "run = start_run(report_to='codecarbon', dir='runs'); print(run.folder.path, flush=True)\n"
-        "while 'codecarbon' + '/' not in run.folder.journal.read_text():\n    time.sleep(0.1)\n"
+        "while 'emissions' + '_kg' not in run.folder.journal.read_text():\n    time.sleep(0.1)\n"
         "1 / 0"
     )
     command = [sys.executable, "-c", code]
