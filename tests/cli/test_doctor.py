@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from multitrack.trackers import registry
+from multitrack.trackers.folder import CourierState
 
 
 def findings(multitrack, code=0, **environ):
@@ -84,3 +85,37 @@ def test_an_adapter_that_cannot_be_loaded_is_a_fault(multitrack, tmp_path, monke
     monkeypatch.syspath_prepend(tmp_path / "site")
     finding = findings(multitrack, code=1)["broken"]
     assert "broken_tracker:Broken of the package broken raised RuntimeError" in finding["found"]
+
+
+def test_a_delivery_that_is_stuck_is_a_fault_with_why_and_what_to_do(multitrack, make_run):
+    make_run("fine", report_to=[])
+    folder = make_run("a", report_to=["notebook", "tensorboard", "mlflow"])
+    size = folder.journal.stat().st_size
+    states = {
+        "notebook": CourierState(
+            phase="parked", message="no key", remedy="get a key", failures=3, refused=2
+        ),
+        "tensorboard": CourierState(phase="retrying", message="nobody answers", failures=1),
+        "mlflow": CourierState(offset=size, phase="done", refused=4),
+    }
+    for backend, state in states.items():
+        courier = folder.courier(backend)
+        courier.create()
+        courier.write_state(state)
+    found = findings(multitrack, code=1)
+    assert found["a notebook"]["verdict"] == "fault"
+    assert found["a notebook"]["remedy"] == "get a key"
+    words = found["a notebook"]["found"]
+    assert words.startswith("parked after 3 failed attempts since ")
+    assert words.endswith("s, 5 records pending, 2 refused: no key")
+    assert found["a tensorboard"]["remedy"] == f"multitrack sync {folder.path} --to tensorboard"
+    assert "after 1 failed attempt since" in found["a tensorboard"]["found"]
+    assert "nobody answers" in found["a tensorboard"]["found"]
+    refused = {"verdict": "ok", "found": f"4 records refused: multitrack show {folder.path}"}
+    assert found["a mlflow"] == {"what": "a mlflow", "remedy": None, **refused}
+    assert "fine" not in "".join(found)
+
+
+def test_deliveries_that_go_well_are_counted(multitrack, make_run):
+    make_run("a", report_to=["notebook"])
+    assert findings(multitrack)["deliveries"]["found"] == "nothing is stuck of 1 run"

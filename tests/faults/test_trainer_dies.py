@@ -36,8 +36,10 @@ def test_a_signal_at_a_random_moment(training, sent, attempt):
 
 
 @pytest.mark.parametrize("ending", ["exception", "exit", "memory"])
-def test_an_error_in_the_training(training, ending):
-    training.start(INSTALLED, ending=ending, at=random.Random(ending).randrange(500))
+@pytest.mark.parametrize("attempt", range(max(1, TRIES // 2)))
+def test_an_error_in_the_training(training, ending, attempt):
+    at = random.Random(f"{ending} {attempt}").randrange(500)
+    training.start(INSTALLED, ending=ending, at=at)
     training.process.communicate(timeout=180)
     assert_whole(training, "failed")
 

@@ -15,6 +15,7 @@ from multitrack.cli._checks import (
     check_python,
     check_report_to,
 )
+from multitrack.cli._deliveries import check_deliveries
 from multitrack.cli._output import console, table, write_json
 from multitrack.trackers import registry
 from multitrack.trackers.folder import default_directory
@@ -32,11 +33,13 @@ def examine(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
-    """Check this machine: Python, the runs' directory, every backend's client and settings."""
-    findings = [check_python(), *check_directory(directory or default_directory())]
+    """Check this machine: Python, the runs' directory, clients, settings and deliveries."""
+    where = directory or default_directory()
+    findings = [check_python(), *check_directory(where)]
     findings.append(check_report_to())
     for name in registry.names():
         findings += check_backend(name)
+    findings += check_deliveries(where)
     if as_json:
         write_json([finding._asdict() for finding in findings])
     else:
