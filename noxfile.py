@@ -103,7 +103,7 @@ def backends(session: nox.Session, backend: str, client: str) -> None:
     if client == "oldest":
         floors = ("--resolution", "lowest-direct", "--constraint", "constraints-oldest.txt")
         session.install(*_package(backend), *floors)
-    session.install(*_package(backend), *_group("test"))
+    session.install(*_package(backend), *_group("test"), "--editable", "tests/plugin")
     page = f"tests/docs/test_pages.py::test_page[backends/{backend}.md]"
     examples = [page] if client == "newest" else []
     suites = sorted(map(str, Path("tests/backends").glob(f"test_{backend}*.py")))

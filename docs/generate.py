@@ -58,28 +58,36 @@ def storage(backend: str) -> str:
 
 def backends() -> str:
     """Return the table of all backends: what each holds, and what a repeat shows there."""
-    rows = []
-    for name in NAMES:
-        gaps = [kind_of(method) for method in _gaps(name)]
-        rows.append(
-            [
-                f"[{name}]({name}.md)",
-                f"`{registry.install_command(name)}`",
-                f"all but {', '.join(gaps)}" if gaps else "everything",
-                registry.load(name).repeat.value,
-            ]
-        )
+    rows = [
+        [
+            f"[{name}]({name}.md)",
+            f"`{registry.install_command(name)}`",
+            *(_holds(name) if _stores(name) else ("nothing: it measures the run", "")),
+        ]
+        for name in NAMES
+    ]
     return _table(["Backend", "Install", "Holds", "If a batch comes twice"], rows)
+
+
+def _stores(name: str) -> bool:
+    return registry.load(name).placement != "source"
+
+
+def _holds(name: str) -> tuple[str, str]:
+    gaps = [kind_of(method) for method in _gaps(name)]
+    held = f"all but {', '.join(gaps)}" if gaps else "everything"
+    return held, registry.load(name).repeat.value
 
 
 def capabilities() -> str:
     """Return the table of what each backend holds, kind by kind."""
-    trackers = [registry.load(name) for name in NAMES]
+    names = [name for name in NAMES if _stores(name)]
+    trackers = [registry.load(name) for name in names]
     rows = [
         [kind_of(method), *(_storage_cell(getattr(tracker, method)) for tracker in trackers)]
         for method in RECORD_METHODS
     ]
-    return _table(["Logged", *NAMES], rows)
+    return _table(["Logged", *names], rows)
 
 
 def command(name: str) -> str:

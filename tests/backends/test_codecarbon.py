@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from multitrack_notebook import read_notebook
 
 from multitrack import start_run
 from multitrack.trackers.folder import RunFolder
@@ -95,16 +96,12 @@ def test_what_is_measured_is_in_the_run(delivery, capfd):
 
 
 def test_other_trackers_get_it(monkeypatch):
-    pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", "board")
-    run, reports = train(report_to=["codecarbon", "tensorboard"], delivery="process")
+    monkeypatch.setenv("NOTEBOOK_DIR", "notebooks")
+    run, reports = train(report_to=["codecarbon", "notebook"], delivery="process")
     assert all(report.delivered for report in reports), reports
-    events = EventAccumulator("board", size_guidance={"scalars": 0})
-    events.Reload()
-    values = [event.value for event in events.Scalars(ENERGY)]
-    assert values == pytest.approx(measured(run.folder.path))
+    lines = read_notebook(Path("notebooks"), run.id)
+    points = [line["values"] for line in lines if line["kind"] == "metrics"]
+    assert [values[ENERGY] for values in points if ENERGY in values] == measured(run.folder.path)
 
 
 def test_a_run_that_goes_on_adds_up():

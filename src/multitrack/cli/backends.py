@@ -35,8 +35,9 @@ def list_backends(
     for name, reason in broken.items():
         out.print(Text(f"{name}: {reason}", style="red"))
     in_a_row = max(1, (out.width - KIND_WIDTH) // CELL_WIDTH)
-    for start in range(0, len(chosen), in_a_row):
-        _print_kinds(out, {name: trackers[name] for name in chosen[start : start + in_a_row]})
+    stores = [name for name in chosen if trackers[name].placement != "source"]
+    for start in range(0, len(stores), in_a_row):
+        _print_kinds(out, {name: trackers[name] for name in stores[start : start + in_a_row]})
 
 
 def kind_of(method: str) -> str:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("multitrack")
 
-_MEASURES_ONLY = unsupported(Gap.NEVER, "CodeCarbon measures the run, and stores no records")
+_MEASURES_ONLY = unsupported(Gap.NEVER, "it measures only")
 _TOTALS = {
     "duration_s": "duration",
     "cpu_energy_kwh": "cpu_energy",
