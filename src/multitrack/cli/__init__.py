@@ -10,6 +10,7 @@ from multitrack import __version__
 from multitrack.cli._commands import Commands
 from multitrack.cli.backends import list_backends
 from multitrack.cli.doctor import examine
+from multitrack.cli.export_runs import export_runs
 from multitrack.cli.gc import collect
 from multitrack.cli.import_runs import import_runs
 from multitrack.cli.runs import list_runs
@@ -27,6 +28,7 @@ app.command("runs")(list_runs)
 app.command("show")(show_run)
 app.command("sync")(deliver)
 app.command("import")(import_runs)
+app.command("export")(export_runs)
 app.command("gc")(collect)
 app.command("backends")(list_backends)
 app.command("doctor")(examine)
