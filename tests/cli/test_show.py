@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -114,6 +115,16 @@ def test_long_lists_are_cut_and_say_so(multitrack, make_run):
     whole = multitrack("show", "a", "--all").output
     assert "more" not in whole
     assert "  p39  39" in whole
+
+
+def test_a_hundred_thousand_metrics_are_looked_at_in_a_moment(multitrack, make_run):
+    values = {f"layer/{i}": float(i) for i in range(100_000)}
+    make_run("a", *[Metrics(time=0, step=step, values=values) for step in (1, 2)])
+    started = time.monotonic()
+    output = multitrack("show", "a").output
+    assert time.monotonic() - started < 20
+    assert "99,801 more metrics: --all, or --metric PATTERN" in output
+    assert "layer/99999 " in multitrack("show", "a", "-m", "layer/9999?").output
 
 
 def test_delivery_tells_what_is_pending_why_and_what_to_type(multitrack, make_run):

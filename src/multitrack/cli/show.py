@@ -6,6 +6,7 @@ import shlex
 import time
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import Annotated, Any
 
 import msgspec
@@ -31,6 +32,7 @@ from multitrack.trackers.history import History, Series, read_history
 from multitrack.trackers.names import flatten
 
 MOST_PARAMS = 16
+MOST_METRICS = 200
 MOST_CHARTS = 6
 
 
@@ -43,7 +45,9 @@ def show_run(
         list[str] | None,
         typer.Option("--metric", "-m", metavar="PATTERN", help="Only these, such as 'eval/*'."),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every param and curve.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every param, metric and curve.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
     """Show a run: params, metrics, curves, and how far each backend is."""
@@ -128,7 +132,11 @@ def _as_text(value: Any) -> str:
 
 def _print_metrics(out: Console, series: Mapping[str, Series], *, everything: bool) -> None:
     print_title(out, "Metrics")
-    out.print(metrics_table(series))
+    rows = dict(islice(series.items(), None if everything else MOST_METRICS))
+    out.print(metrics_table(rows))
+    if len(rows) < len(series):
+        more = plural(len(series) - len(rows), "more metric")
+        out.print(f"{more}: --all, or --metric PATTERN", style="dim")
     curves = {name: one for name, one in series.items() if has_curve(one)}
     shown = dict(list(curves.items())[: None if everything else MOST_CHARTS])
     if not shown:
