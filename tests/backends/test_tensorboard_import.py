@@ -70,7 +70,7 @@ def test_files_of_other_libraries(tmp_path):
     assert history.params.pop("imported_from")["tracker"] == "tensorboard"
     assert history.params == {"lr": 0.1, "layers": 4, "opt": "sgd"}
     assert (history.status, history.updated) == ("failed", START + 60)
-    assert history.header.name == "logs"
+    assert (history.header.name, history.header.time) == ("logs", START)
     assert list(history.refused) == ["curve"]
     [text], [image] = of(Text, found), of(Image, found)
     assert (text.key, text.text, text.step, text.time) == ("t", "hi", 40, START + 7)

@@ -41,10 +41,11 @@ def import_runs(
         typer.Option("--dir", metavar="DIR", help="Where runs go: MULTITRACK_DIR, ./multitrack."),
     ] = None,
     project: Annotated[
-        str | None, typer.Option("--project", metavar="NAME", help="Of all runs, for their own.")
+        str | None,
+        typer.Option("--project", metavar="NAME", help="Of all runs, instead of theirs."),
     ] = None,
     running: Annotated[
-        bool, typer.Option("--running", help="Runs that never ended, too, as killed.")
+        bool, typer.Option("--running", help="Take runs that never ended, as killed.")
     ] = False,
 ) -> None:
     """Import finished runs of another tracker. The exit code is 1 if one could not be."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from tensorboard.compat.proto.summary_pb2 import Summary
 
 MARK = "tfevents"
+HEAD = 10
+"""Events among which the earliest is: the first is the file's own, not the run's."""
 WORDS: dict[str, EndStatus] = {"STATUS_SUCCESS": "finished", "STATUS_FAILURE": "failed"}
 
 
@@ -57,11 +60,11 @@ class TensorBoardRun(SourceRun):
         self._name = name
 
     def describe(self) -> About:
-        """Return the folder's name and the time of its first event; of ours, what they say."""
-        first = next(self._events(), None)
-        if first is None:
+        """Return the folder's name and when it began; of ours, what its first events say."""
+        began = min((event.wall_time for event in islice(self._events(), HEAD)), default=None)
+        if began is None:
             raise SourceError("its event files hold no event")
-        about = About(id=str(self._folder), time=first.wall_time, name=self._name)
+        about = About(id=str(self._folder), time=began, name=self._name)
         ours = OurFolder.open(self._folder)
         return ours.describe(about, self._events()) if ours else about
 
