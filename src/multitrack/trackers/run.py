@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ParamSpec, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, cast
 
 from multitrack.trackers import media, staging, values
 from multitrack.trackers.delivery import Report
@@ -43,6 +43,10 @@ from multitrack.trackers.records import (
 )
 from multitrack.trackers.redact import redact_text, redact_tree
 from multitrack.trackers.session import Session, exit_outcome, one_line, outcome_of
+from multitrack.trackers.watch import Watch, What
+
+if TYPE_CHECKING:
+    from torch.nn import Module
 
 logger = logging.getLogger("multitrack")
 
@@ -99,6 +103,7 @@ class Run:
         self._error_before = getattr(sys, "last_value", None)
         self._refused: Counter[str] = Counter()
         self._step = last_step
+        self._watches: dict[int, Watch] = {}
         with self._lock:  # a source may emit at once
             self._session = self._open()
 
@@ -322,6 +327,56 @@ class Run:
             except Exception as error:  # a full process table, another writer: training goes on
                 logger.warning("the refusal of %s was not recorded: %s", name, error)
 
+    # -- what observes ---------------------------------------------------------------------
+
+    def watch(
+        self,
+        model: Module,
+        log: What = "gradients",
+        every: int = 100,
+        bins: int = 64,
+        name: str = "",
+    ) -> None:
+        """Log how a torch model's gradients and parameters are distributed, until the run ends.
+
+        Looks at what an optimizer is about to change: at its first step, and at every
+        ``every``-th from there. Frozen parameters are left out, and so are gradients of those
+        that were not used. Histograms are named as the parameters are, as in
+        ``gradients/fc1.weight``; NaN and infinities have no place in them and are counted, as
+        metrics such as ``gradients/fc1.weight/non_finite``. All belong to the run's last step.
+
+        Args:
+            model: what is trained; one that is watched already is watched anew.
+            log: ``"gradients"``, ``"parameters"`` or ``"all"``.
+            every: optimizer steps from one look to the next.
+            bins: of each histogram.
+            name: put before the parameters' names, where there are several models.
+
+        Raises:
+            TypeError: the model is none of torch.
+            ValueError: another argument is not allowed.
+
+        Example:
+            >>> run.watch(model, log="all", every=500)
+        """
+        watch = Watch(
+            model,
+            log=log,
+            every=every,
+            bins=bins,
+            name=name,
+            write=self._write,
+            emit=self._emit,
+        )
+        self.unwatch(model)
+        self._watches[id(model)] = watch
+
+    def unwatch(self, model: Module | None = None) -> None:
+        """No longer watch a model; None stands for all that are watched."""
+        for key in list(self._watches) if model is None else [id(model)]:
+            if watch := self._watches.pop(key, None):
+                watch.stop()
+
     # -- the end ---------------------------------------------------------------------------
 
     def finish(
@@ -356,6 +411,7 @@ class Run:
             raise ValueError(f"status is {status!r}; allowed: {', '.join(END_STATUSES)}.")
         timeout = self._finish_timeout if timeout is None else timeout
         deadline = time.monotonic() + timeout
+        self.unwatch()
         self._session.stop_sources(timeout)  # without the lock, which their last words need
         with self._lock:
             session = self._session
