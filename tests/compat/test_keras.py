@@ -1,0 +1,123 @@
+"""multitrack in the real ``fit`` of Keras on torch, read back with TensorBoard's reader."""
+
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
+import keras
+import numpy as np
+import pytest
+
+from multitrack.compat.keras import MultitrackCallback
+
+X, Y = np.linspace(0, 1, 32).reshape(8, 4), np.ones(8)
+
+
+def make_model():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)], name="tiny")
+    model.compile(keras.optimizers.SGD(0.05), loss="mse", metrics=["mae"])
+    return model
+
+
+def fit(model, callbacks, **options):
+    defaults = {"batch_size": 2, "epochs": 2, "verbose": 0, "shuffle": False}
+    return model.fit(X, Y, callbacks=callbacks, **(defaults | options)).history
+
+
+@pytest.fixture
+def callback(options):
+    callback = MultitrackCallback("digits", "first", **options, config={"token": "secret"})
+    yield callback
+    if callback.run:
+        callback.run.finish(quiet=True)
+
+
+def test_training_reaches_tensorboard(callback, stored, histories):
+    model = make_model()
+    found = fit(model, [callback], validation_data=(X, Y))
+    test = model.evaluate(X, Y, verbose=0, return_dict=True, callbacks=[callback])
+    callback.run.finish()
+    points, _ = stored()
+    as_float32 = {key: np.float32(values).tolist() for key, values in found.items()}
+    assert points["train/loss"] == list(zip([4, 8], as_float32["loss"], strict=True))
+    assert points["eval/mae"] == list(zip([4, 8], as_float32["val_mae"], strict=True))
+    assert points["test/loss"] == [(8, np.float32(test["loss"]))]
+    [history] = histories()
+    names = [f"{split}/{name}" for split in ("train", "eval", "test") for name in ("loss", "mae")]
+    assert set(history.series) == set(names)
+    assert history.params["token"] == "<redacted>"
+    assert history.params["args"]["epochs"] == 2
+    assert history.params["args"]["steps"] == 4
+    assert history.params["args"]["optimizer"]["learning_rate"] == pytest.approx(0.05)
+    assert history.params["model"] == {"name": "tiny", "num_parameters": 5}
+    assert history.status == "finished"
+    assert not history.refused
+
+
+def test_running_means_are_logged_when_asked_for(options, histories):
+    callback = MultitrackCallback(log_every=3, **options)
+    fit(make_model(), [callback], epochs=3)
+    callback.run.finish()
+    [history] = histories()
+    assert list(history.series["train/loss"].steps) == [3, 4, 6, 8, 9, 12, 12]
+
+
+def test_training_goes_on(callback, options, tmp_path, histories):
+    model = make_model()
+    fit(model, [callback])
+    fit(model, [callback], initial_epoch=2, epochs=3)
+    model.save(tmp_path / "model.keras")
+    callback.run.finish()
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    again = MultitrackCallback(**options, run_id=callback.run.id)
+    fit(loaded, [again], initial_epoch=3, epochs=4)
+    again.run.finish()
+    [history] = histories()
+    assert list(history.series["train/loss"].steps) == [4, 8, 12, 16]
+    assert history.status == "finished"
+
+
+class Raising(keras.callbacks.Callback):
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def on_train_batch_end(self, batch, logs=None):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(ValueError("no"), "failed"), (KeyboardInterrupt(), "interrupted")]
+)
+def test_training_that_raises_is_told_at_once(callback, histories, error, status):
+    with pytest.raises(type(error)):
+        fit(make_model(), [callback, Raising(error)])
+    [history] = histories()
+    assert history.status == status
+    assert history.error.startswith(type(error).__name__)
+
+
+def test_the_failure_of_another_model_is_not_the_runs(callback, histories):
+    MultitrackCallback(report_to="none")  # wraps ``fit`` only once
+    with pytest.raises(ValueError, match="no"):
+        fit(make_model(), [Raising(ValueError("no"))])
+    fit(make_model(), [callback])
+    [history] = histories()
+    assert history.status == "finished"
+
+
+def test_other_ranks_record_nothing(options, histories, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    callback = MultitrackCallback(**options)
+    fit(make_model(), [callback], validation_data=(X, Y))
+    assert callback.run is None
+    assert not histories()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"), [({"report_to": "nothing"}, "nothing"), ({"colour": 1}, "colour")]
+)
+def test_mistakes_are_told_before_training(wrong, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        MultitrackCallback(**wrong)
