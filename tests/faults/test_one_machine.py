@@ -145,7 +145,8 @@ def test_a_flipped_byte_and_a_torn_tail_cost_their_own_lines(start):
     assert (state.corrupt, state.phase, state.told) == (1, "done", "finished")
 
 
-def test_a_cursor_behind_which_the_journal_was_lost_hides_nothing(start):
+@pytest.mark.parametrize("fits_a_line", [False, True])
+def test_a_cursor_behind_which_the_journal_was_lost_hides_nothing(start, fits_a_line):
     """A loss of power may take the journal's tail, and leave the cursor that was behind it."""
     run = start(delivery="later")
     log(run, 0, STEPS)
@@ -157,6 +158,12 @@ def test_a_cursor_behind_which_the_journal_was_lost_hides_nothing(start):
     log(again, 1000, 1030)
     again.log_text("long", "x" * 10_000)
     again.finish(quiet=True)
+    if fits_a_line:
+        content = run.folder.journal.read_bytes()
+        cursor = run.folder.courier("tensorboard")
+        state = cursor.read_state()
+        state.offset = content.rindex(b"\n", 0, -1) + 1
+        cursor.write_state(state)
     sync(run.folder).communicate(timeout=120)
     assert set(stored_steps(run.folder)) >= {*range(171), *range(1000, 1030)}
     assert run.folder.courier("tensorboard").read_state().phase == "done"

@@ -159,10 +159,12 @@ class Courier:
 
     def _see_that_the_cursor_fits(self) -> None:
         """Begin again if a loss of power or a copy left a cursor that is of another journal."""
-        if not self._reader.is_at_line(self.state.offset):
+        offset, mark = self.state.offset, self.state.mark
+        fits = self._reader.is_at_line(offset) and mark in {None, self._reader.mark(offset)}
+        if not fits:
             logger.warning("the cursor does not fit the journal: begun again")
             self.state.offset = self.state.delivered = 0
-            self.state.attempt = None
+            self.state.mark = self.state.attempt = None
 
     def run(self, gone: threading.Event) -> None:
         """Deliver until the trainer is gone and the backend knows the run's outcome.
@@ -441,6 +443,7 @@ class Courier:
 
     def _move_cursor(self, offset: int) -> None:
         self.state.offset = offset
+        self.state.mark = self._reader.mark(offset)
         self.state.delivered += self._unacknowledged
         self._unacknowledged = self._bytes = 0
         self._refusals.acknowledge()

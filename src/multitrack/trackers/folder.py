@@ -43,6 +43,7 @@ class CourierState(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     Attributes:
         offset: the cursor: bytes of the journal that the backend has acknowledged.
+        mark: checksum of the journal before the cursor: another journal has another one.
         delivered: records acknowledged.
         refused: records, or parts of records, set aside in ``refused.jsonl``.
         corrupt: unreadable lines of the journal that were skipped.
@@ -58,6 +59,7 @@ class CourierState(msgspec.Struct, kw_only=True, omit_defaults=True):
     """
 
     offset: int = 0
+    mark: int | None = None
     delivered: int = 0
     refused: int = 0
     corrupt: int = 0

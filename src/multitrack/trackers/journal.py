@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import threading
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +30,8 @@ MAX_PENDING = 64 * 1024 * 1024
 SYNC_INTERVAL = 1.0
 """Seconds between two calls of ``fdatasync``."""
 CHUNK = 1024 * 1024
+MARK = 256
+"""Bytes before a cursor by which its journal is known again: some lines, with their times."""
 TAIL = 16 * 1024
 """Bytes of a journal's end that are looked at in one go."""
 
@@ -201,6 +204,11 @@ class JournalReader:
     def is_at_line(self, offset: int) -> bool:
         """Tell whether a line begins, or is to begin, at an offset."""
         return offset == 0 or (offset > 0 and os.pread(self._descriptor, 1, offset - 1) == b"\n")
+
+    def mark(self, offset: int) -> int:
+        """Return a checksum of what stands before an offset: it tells one journal from another."""
+        start = max(0, offset - MARK)
+        return zlib.crc32(os.pread(self._descriptor, offset - start, start))
 
     def unread(self) -> int:
         """Return how many bytes lie behind the cursor, a torn last line included."""
