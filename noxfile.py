@@ -18,6 +18,11 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
 CLASHING: dict[str, str] = PROJECT["tool"]["multitrack"]["clashing"]
 BACKENDS = [name for name in EXTRAS if Path(f"src/multitrack/trackers/backends/{name}.py").exists()]
+HOSTS = [  # transformers has a session of its own
+    name
+    for name in EXTRAS
+    if Path(f"src/multitrack/compat/{name}.py").exists() and name != "transformers"
+]
 THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHONS = sorted({*nox.project.python_versions(PROJECT), THIS_PYTHON}, key=lambda v: v.split("."))
 MEDIA = ("matplotlib", "numpy")  # what log_image and its like take; the core needs neither
@@ -38,6 +43,7 @@ CHECKS = [
     "faults",
     "clash",
     "docs",
+    *(f"hosts({name})" for name in HOSTS),
 ]
 nox.options.sessions = [*CHECKS, "backends"]
 
@@ -130,6 +136,14 @@ def transformers(session: nox.Session, release: str) -> None:
         floors = (f"{EXTRAS['transformers'][0].replace('>=', '==')}",)
     session.install(*_package("transformers"), *floors, *_group("test"), "-e", "tests/plugin")
     session.run("pytest", *suites, *session.posargs)
+
+
+@nox.session
+@nox.parametrize("host", HOSTS, ids=HOSTS)
+def hosts(session: nox.Session, host: str) -> None:
+    """Test multitrack in one host, on torch, where no other host is installed."""
+    session.install(*_package(host, "tensorboard"), "torch", *_group("test"))
+    session.run("pytest", f"tests/compat/test_{host}.py", *session.posargs)
 
 
 @nox.session
