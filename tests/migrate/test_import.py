@@ -85,7 +85,9 @@ def bring(directory, *given, **options):
 def test_secrets_stay_out_and_numbers_are_kept(runs, tmp_path):
     (tmp_path / "a.bin").write_bytes(b"abc")
     given = Given(
-        Params(time=START, values={"lr": math.nan, "api_key": "s3cret"}),
+        Params(
+            time=START, values={"lr": math.nan, "api_key": "s3cret", "imported_from": {"id": "old"}}
+        ),
         Tags(time=START, values={"token": "s3cret"}),
         Metrics(time=START + 1, step=7, values={"loss": math.inf, "ok": True, "n": 2**40}),
         Summary(time=START + 2, values={"best": -math.inf, "password": "s3cret"}),
@@ -98,7 +100,6 @@ def test_secrets_stay_out_and_numbers_are_kept(runs, tmp_path):
             metadata={"access_key": "s3cret"},
         ),
         End(time=START + 4, status="failed", error="postgres://me:s3cret@db failed"),
-        config={"hub_token": "s3cret", "depth": 3},
         notes="at postgres://me:s3cret@db/x",
         command=["train.py", "--api-key", "s3cret"],
         details={"parent": "g0"},
@@ -114,7 +115,8 @@ def test_secrets_stay_out_and_numbers_are_kept(runs, tmp_path):
         "location": "here",
         "parent": "g0",
     }
-    assert (header.time, header.run_id, header.config["depth"]) == (START, folder.run_id, 3)
+    assert (header.time, header.run_id) == (START, folder.run_id)
+    assert read_history(folder).params["imported_from"]["earlier"] == {"id": "old"}
     assert (metrics.time, metrics.step) == (START + 1, 7)
     assert metrics.values == {"loss": math.inf, "ok": True, "n": 2**40}
     assert summary.values["best"] == -math.inf
@@ -221,6 +223,20 @@ def test_a_missing_client_is_named_with_its_command(name):
     source.distributions = ("no-such-distribution",)
     with pytest.raises(ImportError, match=rf'pip install "multitrack\[{source.extra}\]"'):
         registry.require(source)
+
+
+def test_naming_a_source_loads_no_client():
+    code = """
+import sys
+import multitrack.cli
+from multitrack.migrate import registry
+for name in registry.names():
+    registry.load(name)
+print(*{name.partition(".")[0] for name in sys.modules})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    clients = {"mlflow", "wandb", "tensorboard", "neptune", "pyarrow", "numpy", "torch"}
+    assert not clients & set(done.stdout.split())
 
 
 # -- tables --------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ from multitrack.trackers.records import (
     Scalar,
     Summary,
     Tags,
+    Tree,
     spell,
 )
 from multitrack.trackers.redact import redact_command, redact_text, redact_tree
@@ -168,14 +169,13 @@ class Importer:
 
     def _header(self, run_id: str, about: About) -> Header:
         origin = {"tracker": self._kind, "id": about.id, "location": self._location}
-        config = as_tree(about.config) | {ORIGIN: origin | as_tree(about.details)}
+        config = {ORIGIN: origin | as_tree(about.details)}
         return Header(
             time=about.time,
             run_id=run_id,
             project=self._project or about.project,
             name=about.name,
             notes=redact_text(about.notes) if about.notes else None,
-            tags=redact_tree(about.tags),
             config=redact_tree(config),
             host=Host(hostname=about.hostname or UNKNOWN, pid=0, platform=UNKNOWN, python=UNKNOWN),
             git=about.git,
@@ -199,8 +199,10 @@ def cleaned(record: AnyRecord) -> AnyRecord:
     changes: dict[str, Any] = {}
     if isinstance(record, Metrics):
         changes["values"] = _spelled(record.values)
-    elif isinstance(record, Params | Tags):
-        changes["values"] = redact_tree(as_tree(record.values))
+    elif isinstance(record, Params):
+        changes["values"] = redact_tree(_with_origin_kept(as_tree(record.values)))
+    elif isinstance(record, Tags):
+        changes["values"] = redact_tree(record.values)
     elif isinstance(record, Summary):
         changes["values"] = redact_tree(_spelled(record.values))
     elif isinstance(record, Artifact):
@@ -217,6 +219,13 @@ def open_private(path: Path) -> BinaryIO:
 
 def _digest(kind: str, source_id: str) -> str:
     return hashlib.sha256(f"{kind}\0{source_id}".encode()).hexdigest()[:12]
+
+
+def _with_origin_kept(params: Tree) -> Tree:
+    """Return params; where the run was imported before, its origin then stands below today's."""
+    if ORIGIN in params:
+        params[ORIGIN] = {"earlier": params[ORIGIN]}
+    return params
 
 
 def _spelled(values: dict[str, Scalar]) -> dict[str, Scalar]:

@@ -30,8 +30,6 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
         project: what it belongs to.
         name: for people to read.
         notes: a longer description.
-        tags: by name; a bare tag has the empty string.
-        config: hyper-parameters that are known at once; others come as records.
         hostname: the machine that it ran on.
         command: what was run.
         git: the state of its repository.
@@ -44,8 +42,6 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     project: str | None = None
     name: str | None = None
     notes: str | None = None
-    tags: dict[str, str] = {}
-    config: Tree = {}
     hostname: str | None = None
     command: list[str] = []
     git: Git | None = None

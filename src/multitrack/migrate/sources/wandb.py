@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,7 +80,7 @@ class WandbRun(SourceRun):
         commit = last.git.commit
         return About(
             id=f"{last.entity}/{last.project}/{self.label}",
-            time=first.start_time.ToNanoseconds() / 1e9,
+            time=min(first.start_time.ToNanoseconds() / 1e9, _first_time(self._paths[0])),
             project=last.project or None,
             name=last.display_name or None,
             notes=last.notes or None,
@@ -199,6 +200,14 @@ def _head(path: Path) -> RunRecord:
         if record.WhichOneof("record_type") == "run":
             return record.run
     raise SourceError(f"{path} does not say what its run is")
+
+
+def _first_time(path: Path) -> float:
+    """Return the time of the first row: the client may have started long after it was logged."""
+    for record in _records(path):
+        if record.WhichOneof("record_type") == "history":
+            return float(values.tree_of(record.history.item).get("_timestamp", math.inf))
+    return math.inf
 
 
 def _files(path: Path) -> list[Path]:
