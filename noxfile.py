@@ -88,7 +88,7 @@ def checks(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def core(session: nox.Session) -> None:
     """Test recording and delivery where neither torch nor a client is installed."""
-    session.install(*_package("migrate"), *_group("test"), "--editable", "tests/plugin", *MEDIA)
+    session.install(*_package("migrate", "system"), *_group("test"), "--editable", "tests/plugin", *MEDIA)
     suites = ("tests/plugin", "tests/trackers", "tests/migrate", "tests/cli", "tests/package")
     session.run("pytest", *suites, *session.posargs)
 

@@ -57,6 +57,9 @@ class TrackingCallback:
             gets those that its own variable asks for, else none. The setting ``log_model`` of a
             backend wins over all of these.
         finish_timeout: seconds for which the process's end waits for delivery.
+        system_metrics: whether, or every how many seconds, the machine is measured, as in
+            `multitrack.start_run`.
+        capture_console: whether what is printed becomes an artifact, as there.
 
     Raises:
         ValueError: a backend, setting or other option that is not allowed.
@@ -86,6 +89,8 @@ class TrackingCallback:
         log_ranks: LogRanks = "main",
         log_model: LogModel | None = None,
         finish_timeout: float | None = None,
+        system_metrics: bool | float | None = None,
+        capture_console: bool | None = None,
     ) -> None:
         self.report_to = registry.resolve(report_to)
         self.log_ranks = _checked("log_ranks", log_ranks, get_args(LogRanks))
@@ -103,6 +108,8 @@ class TrackingCallback:
             "delivery": delivery,
             "settings": settings,
             "finish_timeout": finish_timeout,
+            "system_metrics": system_metrics,
+            "capture_console": capture_console,
         }
         chosen = check_options(self.report_to, run_id=run_id, **self._options)  # before it trains
         self._wishes: dict[str, LogModel] = {

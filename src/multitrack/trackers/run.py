@@ -14,11 +14,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, cast
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, cast
 
 from multitrack.trackers import media, staging, values
 from multitrack.trackers.delivery import Report
 from multitrack.trackers.folder import RunFolder
+from multitrack.trackers.observers import Observing
 from multitrack.trackers.protocol import Emit
 from multitrack.trackers.records import (
     END_STATUSES,
@@ -94,6 +95,7 @@ class Run:
         open_session: Callable[[Emit], Session],
         finish_timeout: float,
         last_step: int | None = None,
+        observing: Observing = Observing(),  # noqa: B008 - it cannot change
     ) -> None:
         self.id = folder.run_id
         self.folder = folder
@@ -106,6 +108,9 @@ class Run:
         self._watches: dict[int, Watch] = {}
         with self._lock:  # a source may emit at once
             self._session = self._open()
+        self._observers = observing.make(folder.path, self._emit, self.log_artifact)
+        self._is_observed = False
+        self._observe()
 
     @property
     def status(self) -> Status:
@@ -412,6 +417,7 @@ class Run:
         timeout = self._finish_timeout if timeout is None else timeout
         deadline = time.monotonic() + timeout
         self.unwatch()
+        self._stop_observers()
         self._session.stop_sources(timeout)  # without the lock, which their last words need
         with self._lock:
             session = self._session
@@ -434,6 +440,7 @@ class Run:
     def reset_after_fork(self) -> None:
         """Make the run usable in a forked child, whatever its threads were doing."""
         self._lock = threading.RLock()
+        self._observers = []
 
     def __enter__(self) -> Run:
         return self
@@ -482,7 +489,27 @@ class Run:
         """Return the session; one that was closed is opened again, and the run goes on."""
         if self._session.is_closed:
             self._session = self._open()
+        self._observe()
         return self._session
+
+    def _observe(self) -> None:
+        """Let observers begin, if they rest."""
+        if not self._is_observed:
+            self._is_observed = True
+            self._tell_observers("start")
+
+    def _stop_observers(self) -> None:
+        """Let observers say their last; without the lock, which that needs."""
+        if self._is_observed:
+            self._tell_observers("stop")
+            self._is_observed = False
+
+    def _tell_observers(self, what: Literal["start", "stop"]) -> None:
+        for observer in self._observers:
+            try:
+                observer.start() if what == "start" else observer.stop()
+            except Exception as error:  # noqa: PERF203 - training goes on without it
+                logger.warning("what was observed is incomplete: %s", error)
 
     def _open(self) -> Session:
         session = self._open_session(self._emit)

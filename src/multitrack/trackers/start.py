@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from multitrack.trackers import registry, surroundings, values
+from multitrack.trackers import observers, registry, surroundings, values
 from multitrack.trackers.delivery import MODES, Assignment, Mode
 from multitrack.trackers.folder import RunFolder, default_directory, new_run_id
 from multitrack.trackers.protocol import Emit
@@ -41,6 +41,8 @@ def start_run(
     delivery: Mode | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     finish_timeout: float | None = None,
+    system_metrics: bool | float | None = None,
+    capture_console: bool | None = None,
 ) -> Run:
     """Start recording a run, or go on with one.
 
@@ -63,6 +65,11 @@ def start_run(
             each backend's page explains.
         finish_timeout: seconds for which the end waits for delivery;
             ``MULTITRACK_FINISH_TIMEOUT``, else 60, if None.
+        system_metrics: whether to measure what the run takes of its machine (CPU, memory, disk,
+            network, GPUs), as metrics ``system/…``, every 15 seconds, or every so many;
+            ``MULTITRACK_SYSTEM_METRICS``, else False, if None. Needs ``multitrack[system]``.
+        capture_console: whether what this process prints becomes the artifact ``console.log``
+            when the run ends; ``MULTITRACK_CAPTURE_CONSOLE``, else False, if None.
 
     Returns:
         The run; also a context manager that finishes it with the right status.
@@ -70,7 +77,7 @@ def start_run(
     Raises:
         ValueError: a backend, setting, mode, run id or time that is not allowed.
         TypeError: a project, name, note, tag or config that is none.
-        ImportError: a backend's client is not installed; the message has the command.
+        ImportError: a backend's client, or psutil, is not installed; the message has the command.
         RuntimeError: another process writes to this run.
         OSError: the directory cannot be written.
 
@@ -85,6 +92,7 @@ def start_run(
     backends = registry.resolve(before.report_to if before and report_to is None else report_to)
     mode = _checked_mode(delivery)
     timeout = _checked_timeout(finish_timeout)
+    observing = observers.choose(system_metrics, capture_console)
     tree = redact_tree(values.as_tree(config)) if config is not None else {}
     named = _tags_of_environment() | (values.as_tags(tags) if tags is not None else {})
     assignments = [Assignment(run, *c) for c in _choose(backends, settings or {}) if _is_on(*c)]
@@ -97,7 +105,7 @@ def start_run(
     run.create()
     hand_over(run)
     opener = _Opener(run, assignments, mode, header)
-    started = Run(run, opener, timeout, before.step if before else None)
+    started = Run(run, opener, timeout, before.step if before else None, observing)
     if not is_new and tree:
         started.log_params(tree)
     if not is_new and named:
@@ -157,6 +165,8 @@ def check_options(
     delivery: str | None = None,
     settings: Any = None,
     finish_timeout: float | None = None,
+    system_metrics: Any = None,
+    capture_console: Any = None,
 ) -> list[Choice]:
     """Find mistakes in options of a run that starts later.
 
@@ -173,6 +183,7 @@ def check_options(
     _checked_id(run_id)
     _checked_mode(delivery)
     _checked_timeout(finish_timeout)
+    observers.choose(system_metrics, capture_console)
     return _choose(backends, settings or {})
 
 
