@@ -88,7 +88,8 @@ def checks(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def core(session: nox.Session) -> None:
     """Test recording and delivery where neither torch nor a client is installed."""
-    session.install(*_package("migrate", "system"), *_group("test"), "--editable", "tests/plugin", *MEDIA)
+    extras = ("migrate", "system")
+    session.install(*_package(*extras), *_group("test"), "--editable", "tests/plugin", *MEDIA)
     suites = ("tests/plugin", "tests/trackers", "tests/migrate", "tests/cli", "tests/package")
     session.run("pytest", *suites, *session.posargs)
 
