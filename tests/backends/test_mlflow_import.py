@@ -107,14 +107,16 @@ def test_folder_of_files(bench, tmp_path, monkeypatch):
     check(bring(tmp_path / "mlruns", tmp_path / "runs"), parent)
 
 
-def test_server(bench, template, tmp_path):
+def test_server(bench, template, tmp_path, monkeypatch):
     folder = tmp_path / "server"
     folder.mkdir()
     server = Server(folder, shutil.copy(template, folder / "mlflow.db"))
     server.start()
     with contextlib.ExitStack() as stack:
         stack.callback(server.kill)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)  # older clients need it for files
         parent = fill(MlflowClient(tracking_uri=server.uri), tmp_path)
+        monkeypatch.delenv("MLFLOW_TRACKING_URI")
         check(bring(server.uri, tmp_path / "runs"), parent)
     output = call("import", server.uri, "--dir", tmp_path / "runs", code=2)
     assert "cannot read http://127.0.0.1" in output

@@ -68,7 +68,7 @@ class SourceRun(Protocol):
 
     @abstractmethod
     def records(self, run: RunFolder) -> Iterator[AnyRecord]:
-        """Yield what the run holds, in the order of its times; the outcome last, if it is known.
+        """Yield what the run holds, metrics in the order of time; the outcome last, if it is known.
 
         Args:
             run: where files are staged.

@@ -16,6 +16,7 @@ from multitrack.migrate.spool import Spool, SpooledPoint
 from multitrack.trackers.backends import _mlflow_store as store
 from multitrack.trackers.backends._mlflow_names import PARAMS, SUMMARY
 from multitrack.trackers.backends._mlflow_run import RUN_ID
+from multitrack.trackers.backends._undisturbed import undisturbed
 from multitrack.trackers.folder import RunFolder
 from multitrack.trackers.names import unescape
 from multitrack.trackers.records import (
@@ -72,7 +73,7 @@ class MLflowSource(Source):
             order = ["attributes.start_time ASC"]
             search = client.search_runs
             for run in _pages(search, [experiment.experiment_id], order_by=order, max_results=PAGE):
-                yield MLflowRun(client, run, experiment.name)
+                yield MLflowRun(client, uri, run, experiment.name)
 
 
 class MLflowRun(SourceRun):
@@ -80,12 +81,14 @@ class MLflowRun(SourceRun):
 
     Args:
         client: of the store.
+        uri: where the store is.
         run: as the store lists it.
         experiment: the name of its experiment.
     """
 
-    def __init__(self, client: MlflowClient, run: Run, experiment: str) -> None:
+    def __init__(self, client: MlflowClient, uri: str, run: Run, experiment: str) -> None:
         self.label = run.info.run_id
+        self._uri = uri
         self._client = client
         self._run = run
         self._experiment = experiment
@@ -141,11 +144,17 @@ class MLflowRun(SourceRun):
             yield from spool.records()
 
     def _artifacts(self, run: RunFolder, scratch: Path, time: float) -> Iterator[AnyRecord]:
-        """Yield each file and folder of the top level as one artifact."""
-        for entry in self._client.list_artifacts(self.label):
-            path = self._client.download_artifacts(self.label, entry.path, str(scratch))
-            kind = "model" if Path(path, "MLmodel").is_file() else "file"
-            yield artifact_of(run, Path(path), entry.path, time=time, kind=kind)
+        """Yield each file and folder of the top level as one artifact.
+
+        For files on a server, older clients ask the environment where it is.
+        """
+        with undisturbed({"MLFLOW_TRACKING_URI": self._uri}):
+            names = [entry.path for entry in self._client.list_artifacts(self.label)]
+        for name in names:
+            with undisturbed({"MLFLOW_TRACKING_URI": self._uri}):
+                path = Path(self._client.download_artifacts(self.label, name, str(scratch)))
+            kind = "model" if (path / "MLmodel").is_file() else "file"
+            yield artifact_of(run, path, name, time=time, kind=kind)
 
     def _params(self) -> dict[str, Any]:
         """Return the params as a tree, with the numbers that the store keeps as text."""
