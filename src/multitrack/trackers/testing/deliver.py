@@ -78,6 +78,7 @@ def rewind(folder: RunFolder, backend: str, count: int) -> None:
     courier = folder.courier(backend)
     state = courier.read_state()
     state.offset = entries(folder)[-count].start
+    state.mark = None  # which says what stood before the other offset
     courier.write_state(state)
 
 
