@@ -13,7 +13,7 @@ from multitrack.trackers import registry
 from multitrack.trackers.folder import RunFolder, find_runs
 
 HERE = Path(__file__).parent
-TRIES = int(os.environ.get("MULTITRACK_FAULT_TRIES", "2"))
+TRIES = int(os.environ.get("MULTITRACK_FAULT_TRIES", "1"))
 """Kills per kind: few by default, many for the figures in docs/reliability.md."""
 CHECKED = os.environ.get("MULTITRACK_FAULT_BACKENDS", "tensorboard mlflow wandb").split()
 INSTALLED = [name for name in CHECKED if registry.is_installed(name)]
