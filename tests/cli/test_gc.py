@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 
 import pytest
+from multitrack_notebook import NotebookTracker
 
 import multitrack as package
 from multitrack.trackers.folder import CourierState, Refusal
 from multitrack.trackers.journal import Entry, JournalReader
 from multitrack.trackers.locks import FileLock
+from multitrack.trackers.protocol import Gap, unsupported
 from multitrack.trackers.records import Artifact
 
 pytestmark = pytest.mark.usefixtures("notebooks")
@@ -100,6 +102,19 @@ def test_what_a_backend_refused_is_kept(multitrack, recorded, fields):
 def test_what_was_withheld_from_all_is_kept(multitrack, recorded):
     folder = recorded(withhold_from="notebook")
     multitrack("sync")
+    assert "1 file kept" in multitrack("gc").output
+    assert files_of(folder) == ["model.bin"]
+
+
+@pytest.mark.parametrize("what", ["placement", "method"])
+def test_what_no_backend_can_hold_is_kept(multitrack, recorded, monkeypatch, what):
+    folder = recorded()
+    multitrack("sync")
+    if what == "placement":
+        monkeypatch.setattr(NotebookTracker, "placement", "source")
+    else:
+        gap = unsupported(Gap.NEVER, "a notebook keeps no files")
+        monkeypatch.setattr(NotebookTracker, "log_artifact", gap)
     assert "1 file kept" in multitrack("gc").output
     assert files_of(folder) == ["model.bin"]
 

@@ -124,7 +124,8 @@ def _never_holds(backend: str, record: AnyRecord) -> bool:
         tracker = registry.load(backend)
     except (ImportError, ValueError, TypeError):  # not installed here: who knows
         return False
-    return isinstance(getattr(tracker, METHODS[type(record)]), Unsupported)
+    is_unsupported = isinstance(getattr(tracker, METHODS[type(record)]), Unsupported)
+    return is_unsupported or tracker.placement == "source"
 
 
 def _records(run: RunFolder) -> Iterator[tuple[AnyRecord, int]]:
