@@ -143,7 +143,7 @@ def transformers(session: nox.Session, release: str) -> None:
 @nox.parametrize("host", HOSTS, ids=HOSTS)
 def hosts(session: nox.Session, host: str) -> None:
     """Test multitrack in one host, on torch, where no other host is installed."""
-    session.install(*_package(host, "tensorboard"), "torch", *_group("test"))
+    session.install(*_package(host), *_group("hosts"))
     session.run("pytest", f"tests/compat/test_{host}.py", *session.posargs)
 
 
