@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 from multitrack_notebook import NotebookTracker
@@ -69,7 +70,8 @@ def test_a_run_that_is_not_delivered_keeps_its_files(multitrack, recorded, troub
     assert files_of(folder) == ["model.bin"]
 
 
-def test_one_backend_that_waits_keeps_the_files(multitrack, recorded):
+def test_one_backend_that_waits_keeps_the_files(multitrack, recorded, monkeypatch):
+    monkeypatch.setenv("MULTITRACK_PYTHON_TENSORBOARD", sys.executable)  # it never starts
     folder = recorded(report_to=["notebook", "tensorboard"])
     multitrack("sync", "--to", "notebook")
     assert "a kept: tensorboard does not have all of it" in multitrack("gc").output
