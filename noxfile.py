@@ -119,10 +119,11 @@ def backends(session: nox.Session, backend: str, client: str) -> None:
 
 @nox.session
 def trainer(session: nox.Session) -> None:
-    """Test the reference Trainer where transformers is not installed."""
+    """Test the reference Trainer, and what takes a model, where transformers is not installed."""
     session.install(*_package("trainer"), *_group("test"), "--editable", "tests/plugin")
     without = "--ignore=tests/trainer/test_against_transformers.py"
-    session.run("pytest", "tests/trainer", without, *session.posargs)
+    suites = ("tests/trainer", "tests/trackers/test_watch.py")
+    session.run("pytest", *suites, without, *session.posargs)
 
 
 @nox.session

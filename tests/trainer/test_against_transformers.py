@@ -430,6 +430,7 @@ def test_our_fields_are_theirs_with_their_types_and_defaults(tmp_path: Path) -> 
     }
     assert differences == {
         "project": (None, "huggingface"),
+        "log_ranks": ("main", "not there"),
         "warmup_ratio": (None, "not there"),
         "fsdp": (False, None),
     }
