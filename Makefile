@@ -42,10 +42,10 @@ checks: $(VENV)/nox.stamp
 	@$(BIN)/nox --session checks
 
 newest: $(VENV)/nox.stamp
-	@$(BIN)/nox --session backends --keywords $@
+	@$(BIN)/nox --keywords "backends and $@"
 
 oldest: $(VENV)/nox.stamp
-	@$(BIN)/nox --session backends transformers --keywords $@
+	@$(BIN)/nox --keywords $@
 
 clean:
 	rm -rf $(VENV) .nox $(DEMO) build dist site
