@@ -28,6 +28,7 @@ from multitrack.trackers.folder import Attempt, Phase, RunFolder
 from multitrack.trackers.journal import Corrupt, Entry, JournalReader
 from multitrack.trackers.locks import is_locked
 from multitrack.trackers.protocol import (
+    METHOD_OF,
     Emit,
     Parked,
     Refused,
@@ -41,22 +42,13 @@ from multitrack.trackers.records import (
     END_STATUSES,
     AnyRecord,
     Artifact,
-    Audio,
     End,
     EndStatus,
-    Figure,
     Header,
-    Histogram,
-    Image,
     Metrics,
     Params,
-    Record,
     StagedFile,
-    Summary,
-    Table,
     Tags,
-    Text,
-    Video,
     files_of,
 )
 from multitrack.trackers.refusals import Refusals
@@ -88,21 +80,6 @@ BACKLOG = 64 * 1024
 Item: TypeAlias = Entry | Corrupt
 
 _random = random.Random()  # noqa: S311 - spreads retries; the user's generator stays untouched
-
-METHODS: dict[type[Record], str] = {
-    Params: "log_params",
-    Tags: "set_tags",
-    Summary: "log_summary",
-    Text: "log_text",
-    Image: "log_image",
-    Figure: "log_figure",
-    Histogram: "log_histogram",
-    Table: "log_table",
-    Audio: "log_audio",
-    Video: "log_video",
-    Artifact: "log_artifact",
-}
-"""The method of a tracker that takes a record, by its type; metrics come in batches."""
 
 
 class Courier:
@@ -322,7 +299,7 @@ class Courier:
             self._introduce(first, record)
         elif isinstance(record, Artifact) and self.folder.backend in record.withheld_from:
             return  # the journal has it, for other backends
-        elif method := METHODS.get(type(record)):
+        elif method := METHOD_OF.get(type(record)):
             for file in files_of(record):
                 self._check(file)
             getattr(self._started(), method)(record)

@@ -69,6 +69,15 @@ def merge(tree: dict[str, Any], later: Mapping[str, Any]) -> None:
             tree[key] = value
 
 
+def tag_word(name: str, value: str) -> str:
+    """Return a tag as one word, for a backend whose tags have no values.
+
+    >>> tag_word("baseline", ""), tag_word("team", "vision")
+    ('baseline', 'team=vision')
+    """
+    return f"{name}={value}" if value else name
+
+
 def component(name: str) -> str:
     """Return a name as one component of a path; different names stay different.
 

@@ -25,6 +25,7 @@ from multitrack.trackers.records import (
     Image,
     Metrics,
     Params,
+    Record,
     Scalar,
     StagedFile,
     Summary,
@@ -181,6 +182,7 @@ class Attachment(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     state: dict[str, Any] = {}
 
 
+Placement: TypeAlias = Literal["courier", "trainer", "source"]
 Emit: TypeAlias = Callable[[type[Metrics | Summary], dict[str, Scalar]], None]
 """Put what was measured into the run: metrics, at its last step, or summary; never raises."""
 
@@ -227,15 +229,16 @@ class Tracker(Protocol):
         placement: ``"trainer"`` for a client that must live in the trainer's process;
             ``"source"`` for one that measures there and takes no records: it starts with the run
             in every delivery mode, gets `RunInfo.emit`, and is abandoned just before the outcome
-            is written, so that what it emits then still belongs to the run.
+            is written, so that what it emits then still belongs to the run. All others are
+            ``"courier"``.
     """
 
     name: ClassVar[str]
     distributions: ClassVar[tuple[str, ...]]
     settings_type: ClassVar[type[Settings]]
     repeat: ClassVar[Repeat]
-    batch_size: ClassVar[int]
-    placement: ClassVar[Literal["courier", "trainer", "source"]]
+    batch_size: ClassVar[int] = 1000
+    placement: ClassVar[Placement] = "courier"
 
     @abstractmethod
     def __init__(self, settings: Any) -> None:
@@ -335,20 +338,23 @@ def classify_by_default(error: Exception) -> TrackerError:
     return Refused(reason)
 
 
-RECORD_METHODS = (
-    "log_params",
-    "set_tags",
-    "log_metrics",
-    "log_summary",
-    "log_text",
-    "log_image",
-    "log_figure",
-    "log_histogram",
-    "log_table",
-    "log_audio",
-    "log_video",
-    "log_artifact",
-)
+METHOD_OF: dict[type[Record], str] = {
+    Params: "log_params",
+    Tags: "set_tags",
+    Metrics: "log_metrics",
+    Summary: "log_summary",
+    Text: "log_text",
+    Image: "log_image",
+    Figure: "log_figure",
+    Histogram: "log_histogram",
+    Table: "log_table",
+    Audio: "log_audio",
+    Video: "log_video",
+    Artifact: "log_artifact",
+}
+"""The method that takes a record, by its type; `Tracker.log_metrics` takes several at once."""
+
+RECORD_METHODS = tuple(METHOD_OF.values())
 """The methods that take records: the rows of the capability table."""
 
 METHODS = (*RECORD_METHODS, "start", "flush", "finish", "abandon", "classify")

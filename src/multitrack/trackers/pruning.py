@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from multitrack.trackers import registry
-from multitrack.trackers.courier import METHODS
 from multitrack.trackers.folder import RunFolder, replace_file
 from multitrack.trackers.history import glance
 from multitrack.trackers.journal import Entry, JournalReader
 from multitrack.trackers.locks import FileLock, LockedError
-from multitrack.trackers.protocol import Unsupported
+from multitrack.trackers.protocol import METHOD_OF, Unsupported
 from multitrack.trackers.records import AnyRecord, Artifact, files_of
 
 BLOCK = 512
@@ -124,7 +123,7 @@ def _never_holds(backend: str, record: AnyRecord) -> bool:
         tracker = registry.load(backend)
     except (ImportError, ValueError, TypeError):  # not installed here: who knows
         return False
-    is_unsupported = isinstance(getattr(tracker, METHODS[type(record)]), Unsupported)
+    is_unsupported = isinstance(getattr(tracker, METHOD_OF[type(record)]), Unsupported)
     return is_unsupported or tracker.placement == "source"
 
 

@@ -249,6 +249,11 @@ class Artifact(Stepped, tag="artifact", frozen=True, kw_only=True):
     metadata: Tree = {}
     withheld_from: list[str] = []
 
+    @property
+    def about(self) -> Tree:
+        """What is known of it beside its files, for a backend that has no place for each."""
+        return {"kind": self.kind, "aliases": self.aliases, "metadata": self.metadata}
+
 
 Media: TypeAlias = Image | Figure | Audio | Video
 """The records that are one file under a name."""

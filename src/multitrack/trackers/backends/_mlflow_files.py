@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 from uuid import NAMESPACE_OID, uuid5
 
 from multitrack.trackers.backends import _mlflow_names as names
+from multitrack.trackers.backends._layout import Content, laid_out
 from multitrack.trackers.backends._mlflow_store import time_to_store
 from multitrack.trackers.records import Image, Record, Stepped
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from PIL.Image import Image as Picture
-
-Content: TypeAlias = Path | bytes
-"""A file to copy, or what a file shall hold."""
 
 THUMBNAIL = (256, 256)
 
@@ -61,20 +57,6 @@ def views(picture: Path) -> dict[str, bytes]:
             return {**found, "+compressed.webp": _webp(image)}
     except Exception:  # whatever Pillow makes of it, the picture itself is stored
         return {}
-
-
-@contextmanager
-def laid_out(files: Mapping[str, Content]) -> Iterator[str]:
-    """Lay files out by their paths, with links: clients name a file as they find it."""
-    with TemporaryDirectory(prefix="multitrack-") as folder:
-        for path, content in files.items():
-            target = Path(folder, path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(content, bytes):
-                target.write_bytes(content)
-            else:
-                target.symlink_to(content)
-        yield folder
 
 
 def upload(client: MlflowClient, run_id: str, files: Mapping[str, Content]) -> None:

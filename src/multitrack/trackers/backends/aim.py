@@ -7,12 +7,12 @@ import shlex
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
 from multitrack.trackers.backends import _aim as repository
-from multitrack.trackers.names import component, merge
+from multitrack.trackers.names import component, merge, tag_word
 from multitrack.trackers.protocol import (
     Attachment,
     Parked,
@@ -99,8 +99,6 @@ class AimTracker(Tracker):
     distributions: ClassVar[tuple[str, ...]] = ("aim",)
     settings_type: ClassVar[type[Settings]] = AimSettings
     repeat: ClassVar[Repeat] = Repeat.OVERWRITES
-    batch_size: ClassVar[int] = 1000
-    placement: ClassVar[Literal["courier", "trainer"]] = "courier"
 
     def __init__(self, settings: AimSettings) -> None:
         self._settings = settings
@@ -133,8 +131,8 @@ class AimTracker(Tracker):
         held = self._live.get("multitrack", {}).get("tags", {})
         for name, value in tags.values.items():
             if name in held:
-                self._live.remove_tag(_tag(name, held[name]))
-            self._live.add_tag(_tag(name, value))
+                self._live.remove_tag(tag_word(name, held[name]))
+            self._live.add_tag(tag_word(name, value))
         self._merge("multitrack", {"tags": tags.values})
 
     @stored_as("metrics")
@@ -205,12 +203,7 @@ class AimTracker(Tracker):
         place = f"{artifact.name}/{artifact.step}"
         for file in artifact.files:
             self._store(self._run.path(file), f"{place}/{safe_name(file.name)}")
-        about = {
-            "kind": artifact.kind,
-            "aliases": artifact.aliases,
-            "metadata": artifact.metadata,
-        }
-        self._merge("multitrack", {"artifacts": {place: about}})
+        self._merge("multitrack", {"artifacts": {place: artifact.about}})
 
     def flush(self) -> bool:
         """Wait until a server has taken all; on disk, it stands in the write-ahead log already."""
@@ -309,7 +302,3 @@ def _about(header: Header, status: Status) -> Tree:
     about: Tree = msgspec.to_builtins(header)
     shown = ("type", "config", "tags", "notes", "name", "project")
     return {**{key: about[key] for key in about if key not in shown}, "status": status}
-
-
-def _tag(name: str, value: str) -> str:
-    return f"{name}={value}" if value else name

@@ -6,13 +6,13 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
 from multitrack.trackers.backends import _azureml as client
 from multitrack.trackers.backends._config import RunConfig
-from multitrack.trackers.backends._mlflow_files import laid_out
+from multitrack.trackers.backends._layout import Content, laid_out
 from multitrack.trackers.protocol import (
     Attachment,
     Repeat,
@@ -103,8 +103,6 @@ class AzureMLTracker(Tracker):
     distributions: ClassVar[tuple[str, ...]] = ("azureml-core",)
     settings_type: ClassVar[type[Settings]] = AzureMLSettings
     repeat: ClassVar[Repeat] = Repeat.DUPLICATES
-    batch_size: ClassVar[int] = 1000
-    placement: ClassVar[Literal["courier", "trainer"]] = "courier"
 
     _azure: Run
     _config: RunConfig
@@ -204,13 +202,8 @@ class AzureMLTracker(Tracker):
     def log_artifact(self, artifact: Artifact) -> None:
         """Store the files, and beside their folder what is known of them."""
         place = self._place(artifact, artifact.name)
-        known = {
-            "kind": artifact.kind,
-            "aliases": artifact.aliases,
-            "metadata": artifact.metadata,
-        }
         files = {f"{place}/{client.path(f.name)}": self._run.path(f) for f in artifact.files}
-        self._upload({f"{place}.json": msgspec.json.encode(known), **files})
+        self._upload({f"{place}.json": msgspec.json.encode(artifact.about), **files})
 
     def flush(self) -> bool:
         """Wait until the service has all; it names the metrics that it did not take."""
@@ -304,13 +297,13 @@ class AzureMLTracker(Tracker):
     def _keep(self, record: Media) -> None:
         """Store a file under its own suffix, and beside it what is known of it."""
         source, place = self._run.path(record.file), self._place(record, record.key)
-        contents: dict[str, Path | bytes] = {f"{place}{source.suffix}": source}
+        contents: dict[str, Content] = {f"{place}{source.suffix}": source}
         about = {"caption": record.caption, "sample_rate": getattr(record, "sample_rate", None)}
         if known := {name: value for name, value in about.items() if value is not None}:
             contents[f"{place}.json"] = msgspec.json.encode(known)
         self._upload(contents)
 
-    def _upload(self, contents: Mapping[str, Path | bytes]) -> None:
+    def _upload(self, contents: Mapping[str, Content]) -> None:
         with laid_out(contents) as folder:
             paths = [str(Path(folder, name)) for name in contents]
             answers: Any = self._azure.upload_files(list(contents), paths)

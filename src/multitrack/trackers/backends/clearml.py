@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from multitrack.trackers.backends import _clearml as told
 from multitrack.trackers.backends import _clearml_tasks as tasks
@@ -147,8 +147,6 @@ class ClearMLTracker(Tracker):
     distributions: ClassVar[tuple[str, ...]] = ("clearml",)
     settings_type: ClassVar[type[Settings]] = ClearMLSettings
     repeat: ClassVar[Repeat] = Repeat.OVERWRITES
-    batch_size: ClassVar[int] = 1000
-    placement: ClassVar[Literal["courier", "trainer"]] = "courier"
 
     def __init__(self, settings: ClearMLSettings) -> None:
         self._settings = settings

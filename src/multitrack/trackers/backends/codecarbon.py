@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
@@ -16,6 +16,7 @@ from multitrack.trackers.protocol import (
     Emit,
     Gap,
     Parked,
+    Placement,
     Repeat,
     RunInfo,
     Tracker,
@@ -84,8 +85,7 @@ class CodeCarbonTracker(Tracker):
     distributions: ClassVar[tuple[str, ...]] = ("codecarbon",)
     settings_type: ClassVar[type[Settings]] = CodeCarbonSettings
     repeat: ClassVar[Repeat] = Repeat.NOTHING
-    batch_size: ClassVar[int] = 1000
-    placement: ClassVar[Literal["courier", "trainer", "source"]] = "source"
+    placement: ClassVar[Placement] = "source"
 
     log_params = set_tags = log_metrics = log_summary = _MEASURES_ONLY
     log_text = log_image = log_figure = log_histogram = _MEASURES_ONLY

@@ -154,8 +154,6 @@ class CometTracker(Tracker):
     distributions: ClassVar[tuple[str, ...]] = ("comet-ml",)
     settings_type: ClassVar[type[Settings]] = CometSettings
     repeat: ClassVar[Repeat] = Repeat.DUPLICATES
-    batch_size: ClassVar[int] = 1000
-    placement: ClassVar[Literal["courier", "trainer"]] = "courier"
 
     def __init__(self, settings: CometSettings) -> None:
         self._settings = settings

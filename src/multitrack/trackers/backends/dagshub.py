@@ -11,6 +11,7 @@ import msgspec
 from multitrack.trackers.backends import _dagshub as client
 from multitrack.trackers.backends import _mlflow_files as files
 from multitrack.trackers.backends import _mlflow_names as names
+from multitrack.trackers.backends._layout import laid_out
 from multitrack.trackers.backends._mlflow_settings import MLflowSettings
 from multitrack.trackers.backends._undisturbed import undisturbed
 from multitrack.trackers.backends.mlflow import MLflowTracker
@@ -118,7 +119,7 @@ class DagsHubTracker(MLflowTracker):
     def _commit(self, artifact: Artifact, place: str) -> None:
         contents = {names.path(file.name): self._run.path(file) for file in artifact.files}
         message = f"{artifact.kind} {artifact.name} of {self._run.run_id}"
-        with files.laid_out(contents) as folder:
+        with laid_out(contents) as folder:
             client.commit(
                 folder,
                 place,

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import msgspec
 
@@ -95,8 +95,6 @@ class DVCLiveTracker(Tracker):
     distributions: ClassVar[tuple[str, ...]] = ("dvclive",)
     settings_type: ClassVar[type[Settings]] = DVCLiveSettings
     repeat: ClassVar[Repeat] = Repeat.NOTHING
-    batch_size: ClassVar[int] = 1000
-    placement: ClassVar[Literal["courier", "trainer"]] = "courier"
 
     def __init__(self, settings: DVCLiveSettings) -> None:
         self._settings = settings
@@ -196,8 +194,7 @@ class DVCLiveTracker(Tracker):
             path = target / safe_name(file.name)
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self._run.path(file), path)
-        about = {"kind": artifact.kind, "aliases": artifact.aliases, "metadata": artifact.metadata}
-        self._kept.artifacts[place.as_posix()] = about
+        self._kept.artifacts[place.as_posix()] = artifact.about
         if self._root:
             self._live.log_artifact(
                 str(target),

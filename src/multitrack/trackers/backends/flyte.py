@@ -5,21 +5,22 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from html import escape
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from multitrack.trackers.backends._flyte_page import Page
+from multitrack.trackers.backends._layout import laid_out
 from multitrack.trackers.backends._sessions import sessions_of
 from multitrack.trackers.backends._undisturbed import undisturbed
 from multitrack.trackers.folder import RunFolder
 from multitrack.trackers.journal import Entry, JournalReader
 from multitrack.trackers.names import component
 from multitrack.trackers.protocol import (
+    METHOD_OF,
     Attachment,
     Parked,
+    Placement,
     Refused,
     Repeat,
     RunInfo,
@@ -76,8 +77,7 @@ class FlyteTracker(Tracker):
     distributions: ClassVar[tuple[str, ...]] = ("flytekit",)
     settings_type: ClassVar[type[Settings]] = FlyteSettings
     repeat: ClassVar[Repeat] = Repeat.NOTHING
-    batch_size: ClassVar[int] = 1000
-    placement: ClassVar[Literal["courier", "trainer"]] = "trainer"
+    placement: ClassVar[Placement] = "trainer"
 
     def __init__(self, settings: FlyteSettings) -> None:
         self._settings = settings
@@ -156,7 +156,8 @@ class FlyteTracker(Tracker):
     @stored_as("kind `checkpoint`: the task's checkpoint; others: raw outputs; Deck: where it is")
     def log_artifact(self, artifact: Artifact) -> None:
         """Store the files, and show where they are."""
-        with self._laid_out(artifact) as folder, undisturbed():
+        files = {file.name: self._run.path(file) for file in artifact.files}
+        with laid_out(files) as folder, undisturbed():
             if artifact.kind == "checkpoint":
                 self._context.user_space_params.checkpoint.save(folder)
                 place = "the task's checkpoint"
@@ -203,43 +204,18 @@ class FlyteTracker(Tracker):
             self.set_tags(Tags(time=record.time, values=record.tags))
         elif isinstance(record, Metrics):
             self.log_metrics([record])
-        elif method := _METHODS.get(type(record)):
+        elif method := METHOD_OF.get(type(record)):
             with suppress(Refused, FileNotFoundError):  # told when it was offered
                 getattr(self, method)(record)
 
-    @contextmanager
-    def _laid_out(self, artifact: Artifact) -> Iterator[Path]:
-        """Give a folder in which the files have their names, by links."""
-        with TemporaryDirectory(prefix="multitrack-") as folder:
-            for file in artifact.files:
-                target = Path(folder, file.name)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.symlink_to(self._run.path(file))
-            yield Path(folder)
-
-    def _store(self, artifact: Artifact, folder: Path) -> str:
+    def _store(self, artifact: Artifact, folder: str) -> str:
         """Upload the files to a place of the task's own, the same if it is repeated."""
         access: Any = self._context.file_access
         version = f"{artifact.step}-{int(artifact.time * 1_000_000)}"
         parts = ("multitrack", self._run.run_id, component(artifact.name), version)
         place = access.join(access.raw_output_prefix, *parts)
-        access.put_data(str(folder), place, is_multipart=True)
+        access.put_data(folder, place, is_multipart=True)
         return str(place)
-
-
-_METHODS: dict[type, str] = {
-    Params: "log_params",
-    Tags: "set_tags",
-    Summary: "log_summary",
-    Text: "log_text",
-    Image: "log_image",
-    Figure: "log_figure",
-    Histogram: "log_histogram",
-    Table: "log_table",
-    Audio: "log_audio",
-    Video: "log_video",
-    Artifact: "log_artifact",
-}
 
 
 def _delivered(run: RunInfo) -> Iterator[AnyRecord]:

@@ -6,13 +6,14 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
 from multitrack.trackers.backends import _mlflow_files as files
 from multitrack.trackers.backends import _mlflow_names as names
 from multitrack.trackers.backends import _mlflow_store as store
+from multitrack.trackers.backends._layout import Content
 from multitrack.trackers.backends._mlflow_errors import name_error, stands_already
 from multitrack.trackers.backends._mlflow_run import find_run
 from multitrack.trackers.backends._mlflow_settings import MLflowSettings
@@ -71,8 +72,6 @@ class MLflowTracker(Tracker):
     distributions: ClassVar[tuple[str, ...]] = ("mlflow", "mlflow-skinny")
     settings_type: ClassVar[type[Settings]] = MLflowSettings
     repeat: ClassVar[Repeat] = Repeat.NOTHING
-    batch_size: ClassVar[int] = 1000
-    placement: ClassVar[Literal["courier", "trainer"]] = "courier"
 
     _client: MlflowClient
     _run: RunInfo
@@ -202,13 +201,8 @@ class MLflowTracker(Tracker):
     def log_artifact(self, artifact: Artifact) -> None:
         """Store the files, and beside their folder what is known of them."""
         place = files.place("artifacts", artifact.name, artifact)
-        about = {
-            "kind": artifact.kind,
-            "step": artifact.step,
-            "aliases": artifact.aliases,
-            "metadata": artifact.metadata,
-        }
-        contents: dict[str, files.Content] = {f"{place}.json": msgspec.json.encode(about)}
+        about = {**artifact.about, "step": artifact.step}
+        contents: dict[str, Content] = {f"{place}.json": msgspec.json.encode(about)}
         for file in artifact.files:
             contents[f"{place}/{names.file_path(file.name)}"] = self._run.path(file)
         self._upload(artifact, contents)
@@ -292,17 +286,17 @@ class MLflowTracker(Tracker):
                     self._write_points(record, part)
 
     def _upload_media(
-        self, record: Media, place: str, views: Mapping[str, files.Content] | None = None
+        self, record: Media, place: str, views: Mapping[str, Content] | None = None
     ) -> None:
         """Store a file under its own suffix, and beside it what is known of it."""
         source = self._run.path(record.file)
-        contents: dict[str, files.Content] = {f"{place}{source.suffix}": source, **(views or {})}
+        contents: dict[str, Content] = {f"{place}{source.suffix}": source, **(views or {})}
         about = {"caption": record.caption, "sample_rate": getattr(record, "sample_rate", None)}
         if known := {name: value for name, value in about.items() if value is not None}:
             contents[f"{place}.json"] = msgspec.json.encode(known)
         self._upload(record, contents)
 
-    def _upload(self, record: Record, contents: Mapping[str, files.Content]) -> None:
+    def _upload(self, record: Record, contents: Mapping[str, Content]) -> None:
         files.upload(self._client, self._id, contents)
         self._latest = files.milliseconds(record)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from multitrack.trackers.backends import _neptune as rules
 from multitrack.trackers.backends._undisturbed import undisturbed
 from multitrack.trackers.bounded import call_within
-from multitrack.trackers.names import flatten
+from multitrack.trackers.names import flatten, tag_word
 from multitrack.trackers.protocol import (
     Attachment,
     Parked,
@@ -101,8 +101,6 @@ class NeptuneTracker(Tracker):
     distributions: ClassVar[tuple[str, ...]] = ("neptune",)
     settings_type: ClassVar[type[Settings]] = NeptuneSettings
     repeat: ClassVar[Repeat] = Repeat.DUPLICATES
-    batch_size: ClassVar[int] = 1000
-    placement: ClassVar[Literal["courier", "trainer"]] = "courier"
 
     def __init__(self, settings: NeptuneSettings) -> None:
         self._settings = settings
@@ -151,8 +149,8 @@ class NeptuneTracker(Tracker):
         field = self._client["sys/tags"]
         for name, value in tags.values.items():
             if name in self._tags and self._tags[name] != value:
-                field.remove(_tag(name, self._tags[name]))
-            field.add(_tag(name, value))
+                field.remove(tag_word(name, self._tags[name]))
+            field.add(tag_word(name, value))
         self._tags |= tags.values
 
     @stored_as("series `metrics/…`, as float64; NaN and infinities as text series `non_finite/…`")
@@ -219,8 +217,7 @@ class NeptuneTracker(Tracker):
         for file in artifact.files:
             place = self._paths.place(f"artifacts/{version}", file.name)
             self._client[place].upload(str(self._run.path(file)))
-        about = {"kind": artifact.kind, "aliases": artifact.aliases, "metadata": artifact.metadata}
-        self._assign(f"artifacts_about/{version}", json.dumps(about))
+        self._assign(f"artifacts_about/{version}", json.dumps(artifact.about))
 
     def flush(self) -> bool:
         """Wait until the file of operations holds all."""
@@ -313,7 +310,3 @@ class NeptuneTracker(Tracker):
         from neptune.types import File
 
         self._client[path].upload(File.from_content(content, extension=extension))
-
-
-def _tag(name: str, value: str) -> str:
-    return f"{name}={value}" if value else name

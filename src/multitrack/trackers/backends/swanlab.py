@@ -163,8 +163,6 @@ class SwanLabTracker(Tracker):
     distributions: ClassVar[tuple[str, ...]] = ("swanlab",)
     settings_type: ClassVar[type[Settings]] = SwanLabSettings
     repeat: ClassVar[Repeat] = Repeat.DUPLICATES
-    batch_size: ClassVar[int] = 1000
-    placement: ClassVar[Literal["courier", "trainer"]] = "courier"
 
     def __init__(self, settings: SwanLabSettings) -> None:
         self._settings = settings
@@ -281,12 +279,7 @@ class SwanLabTracker(Tracker):
         place = Path("artifacts", component(artifact.name), str(artifact.step))
         for file in artifact.files:
             self._save(self._run.path(file), place / file.name)
-        about = {
-            "kind": artifact.kind,
-            "aliases": artifact.aliases,
-            "metadata": artifact.metadata,
-        }
-        versions = {str(artifact.step): about}
+        versions = {str(artifact.step): artifact.about}
         self._config.add("artifacts", {artifact.name: versions})
         self._store_config()
 

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import msgspec
 
@@ -79,8 +79,6 @@ class TensorBoardTracker(Tracker):
     distributions: ClassVar[tuple[str, ...]] = ("tensorboard", "tb-nightly")
     settings_type: ClassVar[type[Settings]] = TensorBoardSettings
     repeat: ClassVar[Repeat] = Repeat.NOTHING
-    batch_size: ClassVar[int] = 1000
-    placement: ClassVar[Literal["courier", "trainer"]] = "courier"
 
     def __init__(self, settings: TensorBoardSettings) -> None:
         self._settings = settings
@@ -193,13 +191,7 @@ class TensorBoardTracker(Tracker):
         shutil.rmtree(self._log.path / place, ignore_errors=True)
         for file in artifact.files:
             self._log.keep(self._run.path(file), f"{place}/{file.name}")
-        about = {
-            "path": place,
-            "kind": artifact.kind,
-            "aliases": artifact.aliases,
-            "metadata": artifact.metadata,
-        }
-        text = messages.markdown_json(about)
+        text = messages.markdown_json({"path": place, **artifact.about})
         self._add_text(artifact, f"artifacts/{artifact.name}", text, "artifact")
 
     def flush(self) -> bool:

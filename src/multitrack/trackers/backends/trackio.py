@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from multitrack.trackers.backends import _trackio as place
 from multitrack.trackers.backends._config import RunConfig
@@ -96,8 +96,6 @@ class TrackioTracker(Tracker):
     distributions: ClassVar[tuple[str, ...]] = ("trackio",)
     settings_type: ClassVar[type[Settings]] = TrackioSettings
     repeat: ClassVar[Repeat] = Repeat.NOTHING
-    batch_size: ClassVar[int] = 1000
-    placement: ClassVar[Literal["courier", "trainer"]] = "courier"
 
     def __init__(self, settings: TrackioSettings) -> None:
         self._settings = settings

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from html import escape as escape_html
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 from packaging.version import Version
@@ -19,7 +19,7 @@ from multitrack.trackers.backends import _wandb_client as client
 from multitrack.trackers.backends import _wandb_log as log
 from multitrack.trackers.backends._wandb_settings import WandbSettings
 from multitrack.trackers.bounded import call_within
-from multitrack.trackers.names import escape
+from multitrack.trackers.names import escape, tag_word
 from multitrack.trackers.protocol import (
     Attachment,
     Parked,
@@ -93,8 +93,6 @@ class WandbTracker(Tracker):
     distributions: ClassVar[tuple[str, ...]] = ("wandb",)
     settings_type: ClassVar[type[Settings]] = WandbSettings
     repeat: ClassVar[Repeat] = Repeat.NOTHING
-    batch_size: ClassVar[int] = 1000
-    placement: ClassVar[Literal["courier", "trainer"]] = "courier"
 
     def __init__(self, settings: WandbSettings) -> None:
         self._settings = settings
@@ -132,7 +130,7 @@ class WandbTracker(Tracker):
     @stored_as("tags; with a value as `name=value`")
     def set_tags(self, tags: Tags) -> None:
         """Add tags; one with a new value replaces the old."""
-        words = {name: f"{name}={value}" if value else name for name, value in tags.values.items()}
+        words = {name: tag_word(name, value) for name, value in tags.values.items()}
         parts = {
             name: f"a tag may have {TAG_LIMIT} characters, {word!r} has {len(word)}"
             for name, word in words.items()
