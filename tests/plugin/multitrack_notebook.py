@@ -137,7 +137,6 @@ class NotebookTracker(Tracker):
     settings_type: ClassVar[type[Settings]] = NotebookSettings
     repeat: ClassVar[Repeat] = Repeat.DUPLICATES
     batch_size: ClassVar[int] = 100
-    placement: ClassVar[Literal["courier", "trainer"]] = "courier"
 
     def __init__(self, settings: NotebookSettings) -> None:
         self._settings = settings
