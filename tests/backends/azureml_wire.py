@@ -10,11 +10,11 @@ import json
 import re
 import ssl
 import subprocess
-import threading
 import time
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from loopback import Handler, listening
 
 HOST = "account.blob.core.localhost"
 PARTS = (
@@ -190,9 +190,7 @@ def serving(folder):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(wire.certificate, key)
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class AzureML(Handler):
         def do_CONNECT(self):
             self.send_response(200)
             self.end_headers()
@@ -203,14 +201,14 @@ def serving(folder):
             self.close_connection = False
 
         def do_any(self):
-            content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            content = self.content()
             if isinstance(self.connection, ssl.SSLSocket):
                 self.store(content)
                 return
             url = urlsplit(self.path)
             body = json.loads(content) if content.strip() else {}
             status, found = wire.answer(unquote(url.path), parse_qs(url.query), body)
-            self.reply(status, json.dumps(found).encode(), {"Content-Type": "application/json"})
+            self.reply_json(status, found)
 
         do_GET = do_POST = do_PUT = do_PATCH = do_HEAD = do_any
 
@@ -229,20 +227,6 @@ def serving(folder):
             status = 200 if self.command == "HEAD" else 206
             self.reply(status, found, headers | {"Content-Range": span})
 
-        def reply(self, status, content, headers):
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(content)
-
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with listening(AzureML) as server:
         wire.url = f"http://127.0.0.1:{server.server_port}"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
         yield wire
-        server.shutdown()

@@ -4,12 +4,11 @@ It is the wire only: no server of ClearML's runs here.
 """
 
 import json
-import threading
 from contextlib import contextmanager
 from email.parser import BytesParser
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import jwt
+from loopback import Handler, listening
 
 FIELDS = {"id", "name", "project", "status", "tags", "comment", "execution", "hyperparams"}
 OUTCOMES = {
@@ -105,47 +104,35 @@ def serving():
     wire = Wire()
     token = jwt.encode({"api_version": "2.23", "server_version": "2.0.0"}, "k" * 32)
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class ClearML(Handler):
         def do_GET(self):  # as the client sends all its calls, with a body
-            content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            content = self.content()
             call = self.path.partition("?")[0].rsplit("/", 1)[1]
             if wire.is_down:
-                self.reply(503, {}, "down")
+                self.tell(503, {}, "down")
             elif call == "auth.login":
                 is_known = wire.knows is None or self.headers["Authorization"] in wire.knows
-                self.reply(*(200, {"token": token}) if is_known else (401, {}, "unknown key"))
+                self.tell(*(200, {"token": token}) if is_known else (401, {}, "unknown key"))
             else:
-                self.reply(200, wire.answer(call, content))
+                self.tell(200, wire.answer(call, content))
 
         def do_POST(self):
-            content = self.rfile.read(int(self.headers["Content-Length"]))
+            content = self.content()
             if wire.is_down:
-                self.reply(503, {}, "down")
+                self.tell(503, {}, "down")
                 return
             kind = self.headers["Content-Type"]
             message = BytesParser().parsebytes(f"Content-Type: {kind}\n\n".encode() + content)
             for part in message.get_payload():
                 path = part.get_param("name", header="content-disposition")
                 wire.files[path] = part.get_payload(decode=True)
-            self.reply(200, {})
+            self.tell(200, {})
 
-        def reply(self, status, data, why="OK"):
+        def tell(self, status, data, why="OK"):
             meta = {"id": "i", "trx": "i", "endpoint": {"name": "e"}, "error_stack": None}
             meta |= {"result_code": status, "result_subcode": 0, "result_msg": why}
-            content = json.dumps({"meta": meta, "data": data}).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+            self.reply_json(status, {"meta": meta, "data": data})
 
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with listening(ClearML) as server:
         wire.url = f"http://127.0.0.1:{server.server_port}"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
         yield wire
-        server.shutdown()

@@ -2,10 +2,10 @@
 
 import gzip
 import json
-import threading
 from contextlib import contextmanager
 from email.parser import BytesParser
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from loopback import Handler, listening
 
 EXISTS = 90_999
 """The client's number for an experiment that is there already."""
@@ -67,14 +67,12 @@ def serving():
     """Serve on the loopback interface."""
     wire = Wire()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Comet(Handler):
         def do_GET(self):
-            self.reply(*wire.answer(self.path, {}))
+            self.reply_json(*wire.answer(self.path, {}))
 
         def do_POST(self):
-            content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            content = self.content()
             if self.headers.get("Content-Encoding") == "gzip":
                 content = gzip.decompress(content)
             kind = self.headers.get("Content-Type", "")
@@ -87,23 +85,10 @@ def serving():
                     for part in message.get_payload()
                 }
                 wire.uploads.append((self.path, fields))
-                self.reply(*wire.answer(self.path, {}))
+                self.reply_json(*wire.answer(self.path, {}))
             else:
-                self.reply(*wire.answer(self.path, json.loads(content or b"{}")))
+                self.reply_json(*wire.answer(self.path, json.loads(content or b"{}")))
 
-        def reply(self, status, body):
-            content = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with listening(Comet) as server:
         wire.url = f"http://127.0.0.1:{server.server_port}/clientlib/"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
         yield wire
-        server.shutdown()

@@ -9,11 +9,11 @@ import base64
 import contextlib
 import json
 import re
-import threading
 import urllib.error
 import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
+
+from loopback import Handler, listening
 
 TOKEN = "5f0e" * 10
 NOW = "2026-01-01T00:00:00Z"
@@ -116,13 +116,11 @@ class DagsHub:
 
 
 @contextlib.contextmanager
-def listening(mlflow):
+def standing_in(mlflow):
     """Listen on a free port; yield what the stand-in holds."""
     hub = DagsHub(mlflow)
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Answers(Handler):
         def answer(self):
             body = self.read_body()
             status, kind, content = hub.answer(self.command, self.path, self.headers, body)
@@ -130,17 +128,13 @@ def listening(mlflow):
             if not status:
                 self.close_connection = True
                 return
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+            self.reply(status, content, {"Content-Type": kind})
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer
 
         def read_body(self):
             if self.headers.get("Transfer-Encoding") != "chunked":
-                return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                return self.content()
             chunks = []
             while size := int(self.rfile.readline(), 16):
                 chunks.append(self.rfile.read(size))
@@ -148,14 +142,6 @@ def listening(mlflow):
             self.rfile.readline()
             return b"".join(chunks)
 
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    hub.uri = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
+    with listening(Answers) as server:
+        hub.uri = f"http://127.0.0.1:{server.server_port}"
         yield hub
-    finally:
-        server.shutdown()
-        server.server_close()

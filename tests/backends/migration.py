@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 from multitrack.cli import app
 from multitrack.trackers.folder import find_runs
 from multitrack.trackers.history import read_history
-from multitrack.trackers.journal import JournalReader
 from multitrack.trackers.process import spawn
 from multitrack.trackers.records import Metrics
+from multitrack.trackers.testing.deliver import entries
 
 START = 1_700_000_000.0
 
@@ -38,11 +38,7 @@ def bring_one(source, directory, *options):
 
 def records(folder):
     """Return all records of a journal."""
-    reader = JournalReader(folder.journal)
-    try:
-        return [entry.record for entry in reader.read(10**6)]
-    finally:
-        reader.close()
+    return [entry.record for entry in entries(folder)]
 
 
 def of(kind, found):

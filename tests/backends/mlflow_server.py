@@ -6,10 +6,10 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from loopback import Handler, listening
 
 STARTED_WITHIN = 90.0
 
@@ -66,29 +66,16 @@ class Server:
 def answering(status, body=b"", headers=(), delay=0.0):
     """Listen where a server would, and answer every call alike: this is no MLflow."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Alike(Handler):
         def answer(self):
+            self.content()
             time.sleep(delay)
-            self.send_response(status)
-            for name, value in dict(headers).items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("X-Stand-In", "true")
-            self.end_headers()
-            self.wfile.write(body)
+            self.reply(status, body, {**dict(headers), "X-Stand-In": "true"})
 
         do_GET = do_POST = do_PUT = do_PATCH = answer
 
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with listening(Alike) as server:
+        yield f"http://127.0.0.1:{server.server_port}"
 
 
 def free_port():

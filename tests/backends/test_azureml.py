@@ -5,15 +5,14 @@ the real client and gives back what it took. It shows what goes over the wire, n
 """
 
 import json
-import time
 from datetime import datetime
 
 import pytest
 from azureml_wire import job, serving
+from later import Later
 
 from multitrack.trackers.names import unescape
-from multitrack.trackers.process import LEFT, spawn
-from multitrack.trackers.start import start_run
+from multitrack.trackers.process import LEFT
 from multitrack.trackers.testing import Item, Point, StoredRun, TrackerConformance
 from multitrack.trackers.testing.deliver import environment
 
@@ -171,20 +170,8 @@ def own(inside):
     return inside["AZUREML_RUN_ID"]
 
 
-def record(tmp_path, environ, **arguments):
-    """Record a run that is delivered later."""
-    with environment(environ):
-        return start_run(
-            report_to="azure_ml", dir=tmp_path / "multitrack", delivery="later", **arguments
-        )
-
-
-def deliver(run, environ):
-    """Deliver by a courier process; return its exit code and what it knows."""
-    run.finish(quiet=True)
-    with environment(environ):
-        code = spawn(run.folder, "azureml").wait(180)
-    return code, run.folder.courier("azureml")
+later = Later("azureml")
+record, deliver = later.record, later.deliver
 
 
 def test_outside_a_job_waits_for_a_person(tmp_path):
@@ -254,13 +241,7 @@ def test_service_that_goes_down_gets_all_later(tmp_path, wire, inside, own):
     run = record(tmp_path, inside)
     wire.is_down = True
     run.log({"loss": 1.0}, step=1)
-    with environment(inside):
-        courier = spawn(run.folder, "azureml", watch=True)
-    folder = run.folder.courier("azureml")
-    deadline = time.monotonic() + 120
-    while folder.read_state().phase != "retrying":
-        assert time.monotonic() < deadline, folder.read_state()
-        time.sleep(0.1)
+    courier = later.follow(run, inside, "retrying")
     courier.terminate()
     assert courier.wait(120) == LEFT
     wire.is_down = False

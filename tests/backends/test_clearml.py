@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from clearml_session import Session
 from clearml_wire import serving
+from later import Later
 
-from multitrack.trackers.process import LEFT, spawn
+from multitrack.trackers.process import LEFT
 from multitrack.trackers.records import Metrics
-from multitrack.trackers.start import start_run
 from multitrack.trackers.testing import StoredRun, TrackerConformance
-from multitrack.trackers.testing.deliver import entries, environment, rewind
+from multitrack.trackers.testing.deliver import entries, rewind
 
 
 def archive_of(state):
@@ -92,20 +92,9 @@ def online(tmp_path, wire):
     }
 
 
-def record(tmp_path, environ, **arguments):
-    """Record a run that is delivered later."""
-    with environment(environ):
-        return start_run(
-            report_to="clearml", dir=tmp_path / "multitrack", delivery="later", **arguments
-        )
-
-
-def deliver(run, environ, status="finished"):
-    """Deliver by a courier process; return its exit code and what it knows."""
-    run.finish(status, quiet=True)
-    with environment(environ):
-        code = spawn(run.folder, "clearml").wait(180)
-    return code, run.folder.courier("clearml")
+later = Later("clearml")
+record, deliver = later.record, later.deliver
+follow, await_phase = later.follow, later.await_phase
 
 
 def delivered(run, environ, status="finished"):
@@ -113,22 +102,6 @@ def delivered(run, environ, status="finished"):
     code, folder = deliver(run, environ, status)
     assert not code, folder.log.read_text()
     return folder
-
-
-def follow(run, environ, phase, seconds=120):
-    """Start a courier that follows the run; return it when it is in a phase."""
-    with environment(environ):
-        courier = spawn(run.folder, "clearml", watch=True)
-    await_phase(run, phase, seconds)
-    return courier
-
-
-def await_phase(run, phase, seconds=120):
-    folder = run.folder.courier("clearml")
-    deadline = time.monotonic() + seconds
-    while folder.read_state().phase != phase:
-        assert time.monotonic() < deadline, f"not {phase}: {folder.read_state()}"
-        time.sleep(0.1)
 
 
 def test_online(tmp_path, wire, online):

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 from comet_wire import serving
+from later import Later
 
-from multitrack.trackers.process import LEFT, spawn
-from multitrack.trackers.start import start_run
+from multitrack.trackers.process import LEFT
 from multitrack.trackers.testing import Item, Point, StoredRun, TrackerConformance
-from multitrack.trackers.testing.deliver import environment
 
 WEBM = b"\x1aE\xdf\xa3" + bytes(16)
 OWN = {"curr_step", "curr_epoch", "process duration"}
@@ -161,36 +160,9 @@ def online(tmp_path, wire):
     }
 
 
-def record(tmp_path, environ, **arguments):
-    """Record a run that is delivered later."""
-    with environment(environ):
-        return start_run(
-            report_to="comet", dir=tmp_path / "multitrack", delivery="later", **arguments
-        )
-
-
-def deliver(run, environ):
-    """Deliver by a courier process; return its exit code and what it knows."""
-    run.finish(quiet=True)
-    with environment(environ):
-        code = spawn(run.folder, "comet").wait(180)
-    return code, run.folder.courier("comet")
-
-
-def follow(run, environ, phase, seconds=90):
-    """Start a courier that follows the run; return it when it is in a phase."""
-    with environment(environ):
-        courier = spawn(run.folder, "comet", watch=True)
-    await_phase(run, phase, seconds)
-    return courier
-
-
-def await_phase(run, phase, seconds=90):
-    folder = run.folder.courier("comet")
-    deadline = time.monotonic() + seconds
-    while folder.read_state().phase != phase:
-        assert time.monotonic() < deadline, f"not {phase}: {folder.read_state()}"
-        time.sleep(0.1)
+later = Later("comet")
+record, deliver = later.record, later.deliver
+follow, await_phase = later.follow, later.await_phase
 
 
 def test_online(tmp_path, wire, online):

@@ -5,7 +5,7 @@ import shutil
 import time
 
 import pytest
-from dagshub_wire import TOKEN, listening
+from dagshub_wire import TOKEN, standing_in
 from mlflow_bench import NOW, metrics
 from mlflow_reader import Reader
 from mlflow_server import Server
@@ -28,7 +28,7 @@ def hub(tmp_path_factory, template):
     folder = tmp_path_factory.mktemp("hub")
     server = Server(folder, shutil.copy(template, folder / "mlflow.db"))
     server.start()
-    with listening(server.uri) as found:
+    with standing_in(server.uri) as found:
         yield found
     server.kill()
 

@@ -8,12 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from later import Later
 
 from multitrack.trackers.names import unescape
-from multitrack.trackers.process import LEFT, spawn
-from multitrack.trackers.start import start_run
+from multitrack.trackers.process import LEFT
 from multitrack.trackers.testing import Item, Point, StoredRun, TrackerConformance
-from multitrack.trackers.testing.deliver import environment
 
 ASSIGN = ("AssignInt", "AssignFloat", "AssignBool", "AssignString")
 
@@ -168,20 +167,8 @@ def offline(tmp_path):
     return TestNeptune().environ(tmp_path)
 
 
-def record(tmp_path, environ, **arguments):
-    """Record a run that is delivered later."""
-    with environment(environ):
-        return start_run(
-            report_to="neptune", dir=tmp_path / "multitrack", delivery="later", **arguments
-        )
-
-
-def deliver(run, environ):
-    """Deliver by a courier process; return its exit code and what it knows."""
-    run.finish(quiet=True)
-    with environment(environ):
-        code = spawn(run.folder, "neptune").wait(180)
-    return code, run.folder.courier("neptune")
+later = Later("neptune")
+record, deliver = later.record, later.deliver
 
 
 def test_service_that_was_closed(tmp_path, offline):

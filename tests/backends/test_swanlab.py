@@ -6,20 +6,17 @@ import os
 import re
 import subprocess
 import sys
-import threading
-import time
 import wave
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from later import Later
+from loopback import Handler, listening
 from PIL import Image
 
 from multitrack.trackers.names import flatten, unescape
-from multitrack.trackers.process import LEFT, spawn
-from multitrack.trackers.start import start_run
+from multitrack.trackers.process import LEFT
 from multitrack.trackers.testing import Item, Point, StoredRun, TrackerConformance, samples
-from multitrack.trackers.testing.deliver import environment
 
 KIND = re.compile(r" \((text|image|figure|histogram|table|audio|video)\)$")
 MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(16)
@@ -184,20 +181,8 @@ class TestSwanLab(TrackerConformance):
 # -- what is particular to SwanLab ---------------------------------------------------------------
 
 
-def record(tmp_path, environ, **arguments):
-    """Record a run that is delivered later."""
-    with environment(environ):
-        return start_run(
-            report_to="swanlab", dir=tmp_path / "multitrack", delivery="later", **arguments
-        )
-
-
-def deliver(run, environ):
-    """Deliver by a courier process; return its exit code and what it knows."""
-    run.finish(quiet=True)
-    with environment(environ):
-        code = spawn(run.folder, "swanlab").wait(180)
-    return code, run.folder.courier("swanlab")
+later = Later("swanlab")
+record, deliver = later.record, later.deliver
 
 
 @pytest.fixture
@@ -223,12 +208,8 @@ def test_dead_server_is_tried_again(tmp_path, offline):
         "SWANLAB_API_KEY": "k" * 21,
     }
     run = record(tmp_path, environ)
-    with environment(environ):
-        process = spawn(run.folder, "swanlab", watch=True)
+    process = later.follow(run, environ, "retrying")
     state = run.folder.courier("swanlab").read_state
-    deadline = time.monotonic() + 60
-    while state().phase != "retrying" and time.monotonic() < deadline:
-        time.sleep(0.1)
     process.terminate()
     assert process.wait(60) == LEFT
     assert (state().phase, state().offset) == ("retrying", 0)
@@ -239,23 +220,18 @@ def test_dead_server_is_tried_again(tmp_path, offline):
 def test_wrong_key_waits_for_a_person(tmp_path, offline):
     """A server that is there and says no is no outage."""
 
-    class No(BaseHTTPRequestHandler):
+    class No(Handler):
         def do_POST(self):
-            self.send_response(401)
-            self.end_headers()
+            self.content()
+            self.reply(401, b"", {})
 
         do_GET = do_POST
 
-        def log_message(self, *_):
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), No) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with listening(No) as server:
         host = f"http://127.0.0.1:{server.server_port}"
         environ = {"SWANLAB_MODE": "online", "SWANLAB_API_HOST": host, "SWANLAB_API_KEY": "k" * 21}
         run = record(tmp_path, offline | environ)
         code, folder = deliver(run, offline | environ)
-        server.shutdown()
     assert (code, folder.read_state().phase) == (LEFT, "parked")
     assert "SWANLAB_API_KEY" in folder.read_state().remedy
 
@@ -334,15 +310,10 @@ def test_session_that_died_is_superseded(tmp_path, offline):
     """A courier that was killed leaves no second folder."""
     run = record(tmp_path, offline)
     run.log({"loss": 1.0}, step=1)
-    with environment(offline):
-        courier = spawn(run.folder, "swanlab", watch=True)
-    state = run.folder.courier("swanlab").read_state
-    deadline = time.monotonic() + 60
-    while state().phase != "waiting" and time.monotonic() < deadline:
-        time.sleep(0.05)
+    courier = later.follow(run, offline, "waiting")
     courier.kill()
     courier.wait(60)
-    assert state().offset == 0
+    assert run.folder.courier("swanlab").read_state().offset == 0
     code, folder = deliver(run, offline)
     assert not code, folder.log.read_text()
     assert len(list((tmp_path / "swanlog").glob("run-*"))) == 1

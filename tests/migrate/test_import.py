@@ -11,16 +11,14 @@ import sys
 import time
 
 import pytest
-from typer.testing import CliRunner
+from migration import call, records
 
-from multitrack.cli import app
 from multitrack.migrate import registry
 from multitrack.migrate.importing import WORKSHOP, Importer
 from multitrack.migrate.source import About, SourceError, SourceRun
 from multitrack.migrate.spool import Spool, SpooledPoint
 from multitrack.trackers.folder import RunFolder, find_runs
 from multitrack.trackers.history import read_history
-from multitrack.trackers.journal import JournalReader
 from multitrack.trackers.records import (
     Artifact,
     End,
@@ -41,20 +39,6 @@ def runs(tmp_path, monkeypatch):
     monkeypatch.setenv("MULTITRACK_DIR", str(tmp_path / "runs"))
     monkeypatch.delenv("COLUMNS", raising=False)
     return tmp_path / "runs"
-
-
-def call(*arguments, code=0):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    return result.output
-
-
-def records(folder):
-    reader = JournalReader(folder.journal)
-    try:
-        return [entry.record for entry in reader.read(10**6)]
-    finally:
-        reader.close()
 
 
 class Given(SourceRun):

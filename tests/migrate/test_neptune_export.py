@@ -6,12 +6,10 @@ from datetime import datetime, timezone
 from decimal import Decimal
 
 import pytest
-from typer.testing import CliRunner
+from migration import call, records
 
-from multitrack.cli import app
 from multitrack.trackers.folder import find_runs
 from multitrack.trackers.history import read_history
-from multitrack.trackers.journal import JournalReader
 from multitrack.trackers.records import Histogram, Metrics, Text
 
 pyarrow = pytest.importorskip("pyarrow")
@@ -66,20 +64,6 @@ def write(root, run_id, *parts):
         whole = [{"project_id": "team/vision", "run_id": run_id} | found for found in rows]
         table = pyarrow.Table.from_pylist(whole, schema=SCHEMA)
         parquet.write_table(table, folder / f"{run_id}_part_{number}.parquet")
-
-
-def call(*arguments, code=0):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    return result.output
-
-
-def records(folder):
-    reader = JournalReader(folder.journal)
-    try:
-        return [entry.record for entry in reader.read(10**6)]
-    finally:
-        reader.close()
 
 
 def test_a_run(tmp_path):
