@@ -2,8 +2,9 @@ r"""Console capture: what a run prints, as a log that its trackers keep.
 
 The ``write`` of ``sys.stdout`` and ``sys.stderr`` is wrapped, not the streams: the terminal gets
 what it always got, and so does whoever took hold of a stream earlier, such as a logging handler
-or a progress bar. A small model of a screen lets what is drawn over itself, with ``\r`` or by
-moving the cursor up, leave one line: the last.
+or a progress bar. Whoever prints only leaves a copy. A thread draws it on a small model of a
+screen, which lets what is drawn over itself, with ``\r`` or by moving the cursor up, leave one
+line: the last.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ TAIL = 2**20
 """Characters of its end that are kept beyond the limit."""
 ROWS = 32
 """Lines above the cursor that may still be drawn over."""
+INTERVAL = 0.5
+"""Seconds between two looks at what was printed."""
 WIDTH = 64 * 1024
 """Characters after which a line is broken."""
 
@@ -107,12 +110,13 @@ class LogFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._size = path.stat().st_size if path.exists() else 0
+        self._unwritten = bytearray()
         self._tail: deque[str] = deque()
         self._tail_size = 0
         self._left_out = 0
 
     def add(self, line: str) -> None:
-        """Add a line; it is in the file at once as long as that is within its limit."""
+        """Add a line; it is in the file after `flush`, as long as that is within its limit."""
         text = redact_text(line) + "\n"
         if self._size < LIMIT:
             self._append(text)
@@ -123,6 +127,15 @@ class LogFile:
             self._tail_size -= len(self._tail.popleft())
             self._left_out += 1
 
+    def flush(self) -> None:
+        """Write what was added."""
+        if not self._unwritten:
+            return
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, FILE_MODE)
+        with os.fdopen(descriptor, "ab") as file:
+            file.write(self._unwritten)
+        self._unwritten.clear()
+
     def close(self) -> None:
         """Write the end that was kept, and how much is missing before it."""
         if self._left_out:
@@ -130,12 +143,11 @@ class LogFile:
         self._append("".join(self._tail))
         self._tail.clear()
         self._tail_size = self._left_out = 0
+        self.flush()
 
     def _append(self, text: str) -> None:
         content = text.encode("utf-8", "backslashreplace")
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, FILE_MODE)
-        with os.fdopen(descriptor, "ab") as file:
-            file.write(content)
+        self._unwritten += content
         self._size += len(content)
 
 
@@ -150,21 +162,28 @@ class Console:
     def __init__(self, folder: Path, keep: Callable[[Path, str, str], None]) -> None:
         self._path = folder / NAME
         self._keep = keep
-        self._lock = threading.RLock()  # a signal handler may print, too
+        self._lock = threading.RLock()  # a signal handler may end the run, too
         self._owner = os.getpid()
+        self._heard: deque[str] = deque()
 
     def start(self) -> None:
         """Listen from now on."""
         self._file = LogFile(self._path)
         self._screen = Screen(self._file.add)
+        self._stop = threading.Event()
+        threading.Thread(
+            target=self._keep_drawing, args=(self._stop,), name="multitrack-console", daemon=True
+        ).start()
         for stream in {id(s): s for s in (sys.stdout, sys.stderr) if s is not None}.values():
             _listen(stream, self._hear)
 
     def stop(self) -> None:
         """Listen no more, and log what was heard, with the exception that is being handled."""
+        self._stop.set()
         for stream in list(_taps):
             _leave(stream, self._hear)
         with self._lock:
+            self._draw()
             self._screen.settle_all()
             if sys.exc_info()[0] is not None:
                 for line in traceback.format_exc().splitlines():
@@ -174,9 +193,24 @@ class Console:
             self._keep(self._path, NAME, "log")
 
     def _hear(self, text: str) -> None:
-        if os.getpid() == self._owner:  # a forked child may find the lock held for ever
-            with self._lock:
-                self._screen.write(text)
+        if os.getpid() == self._owner:  # a forked child has nobody who draws
+            self._heard.append(text)
+
+    def _keep_drawing(self, stop: threading.Event) -> None:
+        try:
+            while not stop.wait(INTERVAL):
+                self._draw()
+        except Exception as error:  # e.g. a full disk
+            logger.warning("the console is no longer captured: %s", error)
+            for stream in list(_taps):
+                _leave(stream, self._hear)
+
+    def _draw(self) -> None:
+        """Bring what was heard to the log, as far as it cannot change any more."""
+        with self._lock:
+            heard = [self._heard.popleft() for _ in range(len(self._heard))]
+            self._screen.write("".join(heard))
+            self._file.flush()
 
 
 class Tap:
@@ -201,14 +235,11 @@ class Tap:
         stream.write = self._write
 
     def write(self, text: Any) -> Any:
-        """Write, and tell who listens; what they do wrong is not the printer's fault."""
+        """Write, and leave a copy with whoever listens."""
         result = self._plain(text)
-        try:
+        if isinstance(text, str):
             for hear in list(self.hearers):
                 hear(text)
-        except Exception as error:  # e.g. a full disk
-            self.hearers.clear()
-            logger.warning("the console is no longer captured: %s", error)
         return result
 
     def remove(self) -> bool:
