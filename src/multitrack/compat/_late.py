@@ -20,7 +20,10 @@ from multitrack.trackers.start import check_options, start_run
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-_CHECKED = ("tags", "notes", "run_id", "delivery", "settings", "finish_timeout")
+_CHECKED = (
+    *("tags", "notes", "run_id", "delivery", "settings", "finish_timeout"),
+    *("system_metrics", "capture_console"),
+)
 
 
 class RunOptions(TypedDict, total=False):
@@ -35,6 +38,8 @@ class RunOptions(TypedDict, total=False):
     delivery: Mode | None
     settings: Mapping[str, Mapping[str, Any]] | None
     finish_timeout: float | None
+    system_metrics: bool | float | None
+    capture_console: bool | None
 
 
 class LateRun:

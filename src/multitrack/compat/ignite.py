@@ -42,8 +42,7 @@ class MultitrackLogger(BaseLogger):
     Args:
         project: what the run belongs to.
         name: of the run.
-        options: ``report_to``, ``config``, ``tags``, ``notes``, ``dir``, ``run_id``,
-            ``delivery``, ``settings`` and ``finish_timeout``, as in `multitrack.start_run`.
+        options: ``report_to`` and all else that `multitrack.start_run` takes.
 
     Raises:
         ValueError: a backend, setting or other option that is not allowed.

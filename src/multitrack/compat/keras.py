@@ -39,8 +39,7 @@ class MultitrackCallback(keras.callbacks.Callback):
         name: of the run.
         log_every: batches after which the running means of the epoch are recorded as well;
             0 for epochs alone.
-        options: ``report_to``, ``config``, ``tags``, ``notes``, ``dir``, ``run_id``,
-            ``delivery``, ``settings`` and ``finish_timeout``, as in `multitrack.start_run`.
+        options: ``report_to`` and all else that `multitrack.start_run` takes.
 
     Raises:
         ValueError: a backend, setting or other option that is not allowed.

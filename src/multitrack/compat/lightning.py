@@ -52,8 +52,7 @@ class MultitrackLogger(Logger):
             ``<save_dir>/<project>/<run id>/checkpoints``, unless ``ModelCheckpoint`` says.
         log_model: which of ``ModelCheckpoint``'s files become artifacts: False for none, True
             for those that are there at the end, ``"all"`` for each as it is saved.
-        options: ``report_to``, ``config``, ``tags``, ``notes``, ``dir``, ``run_id``,
-            ``delivery``, ``settings`` and ``finish_timeout``, as in `multitrack.start_run`.
+        options: ``report_to`` and all else that `multitrack.start_run` takes.
 
     Raises:
         ValueError: a backend, setting or other option that is not allowed.
