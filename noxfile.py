@@ -25,7 +25,8 @@ HOSTS = [  # transformers has a session of its own
 ]
 THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHONS = sorted({*nox.project.python_versions(PROJECT), THIS_PYTHON}, key=lambda v: v.split("."))
-MEDIA = ("matplotlib", "numpy")  # what log_image and its like take; the core needs neither
+MEDIA = ("matplotlib", "numpy", "pandas", "plotly", "polars")
+"""What log_figure, log_table and their like take; the core needs none of them."""
 PAGES = [Path("README.md"), *Path("docs").glob("*.md"), *Path("docs/guides").glob("*.md")]
 
 nox.needs_version = ">=2025.2"
@@ -119,11 +120,11 @@ def backends(session: nox.Session, backend: str, client: str) -> None:
 
 @nox.session
 def trainer(session: nox.Session) -> None:
-    """Test the reference Trainer, and what takes a model, where transformers is not installed."""
-    session.install(*_package("trainer"), *_group("test"), "--editable", "tests/plugin")
+    """Test the reference Trainer, and what takes tensors, where transformers is not installed."""
+    session.install(*_package("trainer"), *_group("clients"), "--editable", "tests/plugin")
     without = "--ignore=tests/trainer/test_against_transformers.py"
-    suites = ("tests/trainer", "tests/trackers/test_watch.py")
-    session.run("pytest", *suites, without, *session.posargs)
+    takers = [f"tests/trackers/test_{name}.py" for name in ("console", "media", "values", "watch")]
+    session.run("pytest", "tests/trainer", *takers, without, *session.posargs)
 
 
 @nox.session
@@ -131,12 +132,13 @@ def trainer(session: nox.Session) -> None:
 def transformers(session: nox.Session, release: str) -> None:
     """Test multitrack in transformers' Trainer, and hold the reference Trainer against it."""
     suites = ["tests/compat/test_transformers.py"]
-    floors: tuple[str, ...] = ()
+    needed = [*_package("transformers"), "-e", "tests/plugin"]
     if release == "newest":
         suites += ["tests/trainer/test_against_transformers.py"]
+        needed += _group("clients")
     else:
-        floors = (f"{EXTRAS['transformers'][0].replace('>=', '==')}",)
-    session.install(*_package("transformers"), *floors, *_group("test"), "-e", "tests/plugin")
+        needed += [EXTRAS["transformers"][0].replace(">=", "=="), *_group("test")]
+    session.install(*needed)
     session.run("pytest", *suites, *session.posargs)
 
 
@@ -151,7 +153,7 @@ def hosts(session: nox.Session, host: str) -> None:
 @nox.session
 def faults(session: nox.Session) -> None:
     """Kill, starve and disconnect couriers of real clients; take a run from one to the next."""
-    session.install(*_package(), *_group("faults"))
+    session.install(*_package(), *_group("clients"))
     session.run("pytest", "tests/faults", "tests/migrate/test_between.py", *session.posargs)
 
 
