@@ -186,11 +186,6 @@ class TestRun:
         [session] = sessions(bench)
         assert (session.project, session.display_name, session.notes) == ("p2", "n2", "mine")
 
-    def test_project_of_multitrack(self, bench, monkeypatch):
-        monkeypatch.setenv("MULTITRACK_PROJECT", "p3")
-        bench.start().finish("finished")
-        assert sessions(bench)[0].project == "p3"
-
     def test_lies_where_the_trainer_ran(self, bench):
         bench.start().finish("finished")
         assert bench.store == bench.folder / "wandb"

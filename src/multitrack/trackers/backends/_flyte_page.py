@@ -43,13 +43,12 @@ class Page:
 
     Args:
         run: the run.
-        project: what it belongs to.
     """
 
-    def __init__(self, run: RunInfo, project: str | None) -> None:
+    def __init__(self, run: RunInfo) -> None:
         header = run.header
         self.name = header.name or run.run_id
-        self.about = {"run": run.run_id, "name": header.name, "project": project}
+        self.about = {"run": run.run_id, "name": header.name, "project": header.project}
         self.about |= {"notes": header.notes, "status": "running"}
         self.params: Tree = {}
         self.tags: dict[str, str] = {}

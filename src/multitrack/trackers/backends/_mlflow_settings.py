@@ -24,7 +24,6 @@ class MLflowSettings(Settings, frozen=True):
             "MLFLOW_EXPERIMENT_NAME",
             help="Experiment of a run that names no project; created if there is none.",
             client=True,
-            fallbacks=("MULTITRACK_PROJECT",),
         ),
     ] = None
     experiment_id: Annotated[

@@ -17,7 +17,6 @@ class WandbSettings(Settings, frozen=True):
             "WANDB_PROJECT",
             help="Project of a run that names none. Without it: `uncategorized`.",
             client=True,
-            fallbacks=("MULTITRACK_PROJECT",),
         ),
     ] = None
     entity: Annotated[

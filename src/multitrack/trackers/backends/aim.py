@@ -72,7 +72,6 @@ class AimSettings(Settings, frozen=True):
         Env(
             "AIM_EXPERIMENT",
             help="Experiment of a run that was started without a project.",
-            fallbacks=("MULTITRACK_PROJECT",),
         ),
     ] = None
     artifacts_uri: Annotated[

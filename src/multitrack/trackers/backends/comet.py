@@ -68,7 +68,6 @@ class CometSettings(Settings, frozen=True):
             "COMET_PROJECT_NAME",
             client=True,
             help="Project of a run that names none.",
-            fallbacks=("MULTITRACK_PROJECT",),
         ),
     ] = None
     workspace: Annotated[

@@ -70,10 +70,6 @@ class DVCLiveSettings(Settings, frozen=True):
         str | None,
         Env("DVC_EXP_NAME", client=True, help="Its name; the run's name and id without it."),
     ] = None
-    project: Annotated[
-        str | None,
-        Env("MULTITRACK_PROJECT", help="Project of a run that names none."),
-    ] = None
     log_model: Annotated[
         LogModel,
         Env(
@@ -105,7 +101,7 @@ class DVCLiveTracker(Tracker):
         """Take a folder that holds no other run, or the run's own."""
         self._run = run
         self._root = files.dvc_root()
-        about = _about(run.header, self._settings.project)
+        about = _about(run.header)
         wanted = Path(run.header.cwd, self._settings.dir or "dvclive")
         if run.attachment:
             self._folder = Path(run.attachment.state["folder"])
@@ -320,8 +316,7 @@ class DVCLiveTracker(Tracker):
             self._kept.captions[target.relative_to(self._folder).as_posix()] = caption
 
 
-def _about(header: Header, project: str | None) -> Tree:
+def _about(header: Header) -> Tree:
     """Return what a header says that has no place of its own."""
     about: Tree = msgspec.to_builtins(header)
-    about["project"] = header.project or project
     return {key: about[key] for key in about if key not in {"type", "config", "tags"}}

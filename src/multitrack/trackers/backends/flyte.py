@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from html import escape
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 from multitrack.trackers.backends._flyte_page import Page
 from multitrack.trackers.backends._layout import laid_out
@@ -46,20 +46,12 @@ from multitrack.trackers.records import (
     Text,
     Video,
 )
-from multitrack.trackers.settings import Env, Settings
+from multitrack.trackers.settings import Settings
 
 _TRAIN_THERE = (
     "Start the run inside a task, @task(enable_deck=True), and let it end there; "
     "other trackers have it whether or not a task runs: multitrack sync."
 )
-
-
-class FlyteSettings(Settings, frozen=True):
-    """What the Deck says of the run."""
-
-    project: Annotated[
-        str | None, Env("MULTITRACK_PROJECT", help="Project of a run that names none.")
-    ] = None
 
 
 class FlyteTracker(Tracker):
@@ -70,17 +62,16 @@ class FlyteTracker(Tracker):
     from the journal.
 
     Args:
-        settings: what the Deck says.
+        settings: it has none of its own.
     """
 
     name: ClassVar[str] = "flyte"
     distributions: ClassVar[tuple[str, ...]] = ("flytekit",)
-    settings_type: ClassVar[type[Settings]] = FlyteSettings
+    settings_type: ClassVar[type[Settings]] = Settings
     repeat: ClassVar[Repeat] = Repeat.NOTHING
     placement: ClassVar[Placement] = "trainer"
 
-    def __init__(self, settings: FlyteSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings) -> None:
         self._page: Page | None = None
 
     def start(self, run: RunInfo) -> Attachment:
@@ -88,7 +79,7 @@ class FlyteTracker(Tracker):
         with undisturbed():
             self._context = _task_context()
         self._run = run
-        self._page = page = Page(run, run.header.project or self._settings.project)
+        self._page = page = Page(run)
         for record in _delivered(run):
             self._replay(record)
         self._context.user_space_params.decks.append(page)

@@ -60,7 +60,6 @@ class NeptuneSettings(Settings, frozen=True):
             "NEPTUNE_PROJECT",
             client=True,
             help="Project of a run that names none, as `workspace/project`.",
-            fallbacks=("MULTITRACK_PROJECT",),
         ),
     ] = None
     mode: Annotated[

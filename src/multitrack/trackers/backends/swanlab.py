@@ -71,7 +71,7 @@ class SwanLabSettings(Settings, frozen=True):
         Env(
             "SWANLAB_PROJECT",
             help="Project of a run that names none. Without it: the folder's name.",
-            fallbacks=("SWANLAB_PROJECT_NAME", "SWANLAB_PROJ_NAME", "MULTITRACK_PROJECT"),
+            fallbacks=("SWANLAB_PROJECT_NAME", "SWANLAB_PROJ_NAME"),
         ),
     ] = None
     workspace: Annotated[

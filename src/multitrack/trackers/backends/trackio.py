@@ -46,9 +46,6 @@ from multitrack.trackers.settings import Env, Settings
 class TrackioSettings(Settings, frozen=True):
     """Where the runs go: a folder, unless a server or a Space is named."""
 
-    project: Annotated[str, Env("MULTITRACK_PROJECT", help="Project of a run that names none.")] = (
-        "multitrack"
-    )
     group: Annotated[
         str | None, Env("TRACKIO_GROUP", help="Group of the run in the dashboard.")
     ] = None
@@ -106,7 +103,7 @@ class TrackioTracker(Tracker):
         place.load_client(self._settings.dir)
         self._run = run
         known = run.attachment.state if run.attachment else {}
-        project = known.get("project") or run.header.project or self._settings.project
+        project = known.get("project") or run.header.project or "multitrack"
         self._store = place.Store(project, run.header.name or run.run_id, run.run_id)
         self._open.callback(self._store.close)
         self._connect(known)
