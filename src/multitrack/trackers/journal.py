@@ -19,6 +19,7 @@ from typing import NamedTuple
 import msgspec
 
 from multitrack.trackers.folder import FILE_MODE
+from multitrack.trackers.pen import Pen
 from multitrack.trackers.records import AnyRecord, Codec, Metrics
 
 logger = logging.getLogger("multitrack")
@@ -66,6 +67,7 @@ class JournalWriter:
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, FILE_MODE)
+        self._pen = Pen()
         self._pending = bytearray()
         self._lost = 0
         self._dirty = False
@@ -126,7 +128,7 @@ class JournalWriter:
 
     def _write(self, line: bytes) -> None:
         try:
-            written = os.write(self._descriptor, line)
+            written = self._pen.write(self._descriptor, line)
         except OSError as error:
             logger.warning("the journal cannot be written, keeping records in memory: %s", error)
             written = 0
