@@ -142,6 +142,34 @@ def test_checkpoints_go_to_the_backend_whose_variable_asks(tmp_path, monkeypatch
     assert {"model.safetensors", "trainer_state.json"} <= set(kept[-1]["files"])
 
 
+@pytest.mark.parametrize(
+    ("word", "logging_steps", "looks"),
+    [
+        ("false", 2, {}),
+        ("parameters", 110, {"parameters": [0, 110]}),
+        ("all", 2, {"gradients": [0, 100], "parameters": [0, 100]}),
+    ],
+)
+def test_wandb_watch_is_what_it_is_for_their_callback(
+    tmp_path, monkeypatch, word, logging_steps, looks
+):
+    sessions_of = pytest.importorskip("wandb_files", reason="wandb is not installed").sessions_of
+    for name, value in {"MODE": "offline", "DIR": tmp_path, "WATCH": word}.items():
+        monkeypatch.setenv(f"WANDB_{name}", str(value))
+    tracking = compat.TrackingCallback(report_to="wandb")
+    make_trainer(tmp_path, [tracking], max_steps=115, logging_steps=logging_steps).train()
+    [report] = tracking.run.finish()
+    assert report.delivered
+    [session] = sessions_of(tmp_path / "wandb", tracking.run.id)
+    found = {}
+    for row in session.rows:
+        for key, value in row.items():
+            if isinstance(value, dict) and value.get("_type") == "histogram":
+                found.setdefault(key, []).append(row["train/global_step"])
+    parts = ("weight", "bias")
+    assert found == {f"{kind}/layer.{part}": looks[kind] for kind in looks for part in parts}
+
+
 SCRIPT = """
 import sys
 sys.path.insert(0, {tests!r})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import tiny
 
 from multitrack import TrackingCallback
 from multitrack.trackers.journal import JournalReader
-from multitrack.trackers.records import End, Header, Metrics, Resumed
+from multitrack.trackers.records import End, Header, Histogram, Metrics, Resumed
 from multitrack.trainer import Trainer, TrainerCallback, TrainingInterrupted
 
 SAVING = {"save_strategy": "steps", "save_steps": 2}
@@ -135,3 +136,19 @@ def test_report_to_delivers_to_the_real_backend(
     events = EventAccumulator(str(files[0].parent)).Reload()
     read = {point.step: point.value for point in events.Scalars("train/loss")}
     assert read == pytest.approx(logged(trainer, "loss"), rel=1e-6)
+
+
+def test_the_model_is_watched_as_a_backends_variable_says(
+    make_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MULTITRACK_DELIVERY", "later")
+    monkeypatch.setenv("MULTITRACK_PYTHON_WANDB", sys.executable)  # needs no client here
+    monkeypatch.setenv("WANDB_WATCH", "all")
+    trainer = make_trainer(report_to=["wandb"], max_steps=102, logging_steps=1, eval_strategy="no")
+    trainer.train()
+    trainer.callback_handler.callbacks[-1].run.finish(quiet=True, timeout=0)
+    seen = [(each.step, each.key) for each in records(trainer) if isinstance(each, Histogram)]
+    names = [name for name, _ in trainer.model.named_parameters()]
+    kinds = ("gradients", "parameters")
+    wanted = [(step, f"{kind}/{name}") for step in (0, 100) for kind in kinds for name in names]
+    assert sorted(seen) == sorted(wanted)

@@ -15,8 +15,9 @@ from multitrack.trackers import registry
 from multitrack.trackers.delivery import Mode
 from multitrack.trackers.run import Run
 from multitrack.trackers.session import outcome_of
-from multitrack.trackers.settings import LogModel
+from multitrack.trackers.settings import LogModel, Watched
 from multitrack.trackers.start import check_options, start_run
+from multitrack.trackers.watch import What
 
 LogRanks: TypeAlias = Literal["main", "all"]
 SPLITS = ("eval", "test")
@@ -28,6 +29,8 @@ SUMMARY = (
     "total_flos",
 )
 """What the Trainer logs once, at the end of training: also kept as single values of the run."""
+WATCH_EVERY = 100
+"""Fewest optimizer steps from one look at a watched model to the next."""
 
 
 class TrackingCallback:
@@ -116,6 +119,7 @@ class TrackingCallback:
             backend: given.get("log_model") or general or settings.log_model
             for backend, settings, given in chosen
         }
+        self._watched = _united(settings.watch for _, settings, _ in chosen)
         self._checkpoint: Path | None = None
 
     # -- what a checkpoint carries ---------------------------------------------------------
@@ -134,12 +138,14 @@ class TrackingCallback:
     # -- events ----------------------------------------------------------------------------
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Begin the run, or go on with it."""
+        """Begin the run, or go on with it, and watch the model, if a backend's settings say so."""
         if self._records(state):
-            is_new = self.run is None
-            run = self._begun(args, kwargs.get("model"))
+            is_new, model = self.run is None, kwargs.get("model")
+            run = self._begun(args, model)
             if not is_new:
-                run.log_params(_configuration(args, kwargs.get("model"), self._config))
+                run.log_params(_configuration(args, model, self._config))
+            if self._watched and model is not None:
+                run.watch(model, self._watched, every=max(WATCH_EVERY, state.logging_steps))
 
     def on_log(
         self,
@@ -280,6 +286,12 @@ def _renamed(key: str) -> str:
     if underscore and rest and split in SPLITS:
         return f"{split}/{rest}"
     return key if "/" in key else f"train/{key}"
+
+
+def _united(wishes: Iterable[Watched]) -> What | None:
+    """Return what shows all that somebody wishes to watch, None if nobody does."""
+    wished = {wish for wish in wishes if wish != "none"}
+    return "all" if len(wished) > 1 else next(iter(wished), None)
 
 
 def _configuration(args: Any, model: Any, config: Any) -> dict[str, Any]:

@@ -36,6 +36,8 @@ FALSE_WORDS = ("0", "false", "no", "off")
 
 LogModel: TypeAlias = Literal["none", "last", "best", "all"]
 """Which of a training's checkpoints become artifacts."""
+Watched: TypeAlias = Literal["none", "gradients", "parameters", "all"]
+"""What of the model that a loop trains is watched."""
 
 
 class SettingsError(ValueError):
@@ -77,10 +79,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         log_model: which checkpoints `TrackingCallback` gives to this backend, if it was not told
             for all backends.
+        watch: what `TrackingCallback` watches of the model, for all backends of the run.
         disabled: whether ``report_to`` leaves this backend out.
     """
 
     log_model: LogModel = "none"
+    watch: Watched = "none"
     disabled: bool = False
 
 
@@ -106,6 +110,10 @@ class Variable(msgspec.Struct, frozen=True):
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
+OFF: Mapping[str, str] = dict.fromkeys(FALSE_WORDS, "none")
+"""The words for false of a variable that says which or what."""
+
+
 def switch(on: LogModel) -> Mapping[str, str]:
     """Return the words of a variable that only turns checkpoints on and off.
 
@@ -115,7 +123,7 @@ def switch(on: LogModel) -> Mapping[str, str]:
     >>> switch("all")["yes"], switch("all")["false"]
     ('all', 'none')
     """
-    return dict.fromkeys(TRUE_WORDS, on) | dict.fromkeys(FALSE_WORDS, "none")
+    return {**dict.fromkeys(TRUE_WORDS, on), **OFF}
 
 
 def variables(settings_type: type[Settings]) -> Iterator[Variable]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from multitrack.trackers.settings import Env, LogModel, Settings, switch
+from multitrack.trackers.settings import OFF, Env, LogModel, Settings, Watched, switch
 
 
 class WandbSettings(Settings, frozen=True):
@@ -80,6 +80,15 @@ class WandbSettings(Settings, frozen=True):
             "WANDB_LOG_MODEL",
             help="Which checkpoints become artifacts: `end` is the last one, `checkpoint` all.",
             words={"end": "last", "checkpoint": "all", **switch("last")},
+        ),
+    ] = "none"
+    watch: Annotated[
+        Watched,
+        Env(
+            "WANDB_WATCH",
+            help="What of the model a Trainer watches, for all backends of the run: every 100 "
+            "optimizer steps, or every `logging_steps` if these are more.",
+            words=OFF,
         ),
     ] = "none"
     disabled: Annotated[
