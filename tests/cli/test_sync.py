@@ -11,6 +11,8 @@ import time
 import pytest
 from multitrack_notebook import read_notebook
 
+from multitrack import start_run
+from multitrack.cli import _jobs
 from multitrack.trackers.folder import CourierState
 from multitrack.trackers.locks import FileLock, is_locked
 
@@ -105,7 +107,84 @@ def test_a_run_that_goes_on_is_delivered_as_far_as_it_is(multitrack, make_run, n
     assert status_in(notebooks, "a") == "killed"
 
 
-def test_a_courier_at_work_is_left_to_its_work(multitrack, make_run, notebooks):
+@pytest.fixture
+def live_run(directory, notebooks, trouble):
+    """A run that goes on, with a courier process; what is left of it at the end is dropped."""
+    run = start_run(report_to="notebook", dir=directory, run_id="a")
+    yield run
+    run.finish(timeout=0, quiet=True)
+
+
+def wait_for_phase(run, phase):
+    wait_for(lambda: run.folder.courier("notebook").read_state().phase == phase)
+
+
+def test_a_courier_that_waits_for_minutes_is_told_to_try_now(
+    multitrack, live_run, trouble, notebooks
+):
+    trouble(retry=1000, after=300)
+    live_run.log({"train/loss": 0.5})
+    wait_for_phase(live_run, "retrying")
+    pid = live_run.folder.courier("notebook").read_state().pid
+    first = multitrack("sync", code=1).output
+    assert f"its courier (process {pid}) was told to try at once; waiting for it" in first
+    assert f"retrying\n    the pen is empty\n    its courier (process {pid}) goes on" in first
+    assert live_run.folder.courier("notebook").read_state().failures > 1, "it tried again"
+    trouble()
+    assert "a notebook up to date\n" in multitrack("sync").output
+    assert live_run.folder.courier("notebook").read_state().pid == pid
+    assert kinds_in(notebooks, "a") == ["start", "metrics"]
+
+
+def test_a_parked_courier_is_told_too_and_what_it_does_not_know_is_said(
+    multitrack, live_run, trouble
+):
+    trouble(park=True)
+    live_run.log({"train/loss": 0.5})
+    wait_for_phase(live_run, "parked")
+    assert (
+        "goes on with it, with the environment that the run was"
+        in multitrack("sync", code=1).output
+    )
+    trouble()
+    assert "a notebook up to date\n" in multitrack("sync").output
+
+
+def test_a_run_that_is_finishing_is_woken_and_awaited(multitrack, live_run, trouble, notebooks):
+    trouble(retry=1000, after=300)
+    live_run.log({"train/loss": 0.5})
+    [report] = live_run.finish(timeout=0.5, quiet=True)
+    assert not report.delivered
+    wait_for_phase(live_run, "retrying")
+    trouble()
+    assert "a notebook delivered\n" in multitrack("sync").output
+    assert kinds_in(notebooks, "a")[-1] == "finish"
+
+
+def test_what_its_courier_leaves_is_brought(multitrack, make_run, notebooks, directory):
+    """The courier that is followed goes away, as one that its trainer parked does."""
+    folder = make_run("a", report_to=["notebook"])
+    folder.courier("notebook").create()
+    with FileLock(folder.courier("notebook").lock) as lock:
+        process = subprocess.Popen([*COMMAND, "sync"], stdout=subprocess.PIPE, text=True)
+        wait_for(lambda: folder.courier("notebook").rings())
+        lock.release()
+        output, _ = process.communicate(timeout=60)
+    assert "a notebook delivered\n" in output
+    assert kinds_in(notebooks, "a")[-1] == "finish"
+
+
+def test_what_is_told_at_the_end_only_is_not_waited_for(multitrack, live_run, trouble):
+    trouble(session_ack=True)
+    live_run.log({"train/loss": 0.5})
+    wait_for_phase(live_run, "waiting")
+    assert "a notebook waiting\n    its courier" in multitrack("sync", code=1).output
+
+
+def test_a_courier_that_does_not_answer_is_left_to_its_work(
+    multitrack, make_run, notebooks, monkeypatch
+):
+    monkeypatch.setattr(_jobs, "ANSWER_PATIENCE", 0.5)
     folder = make_run("a", report_to=["notebook"])
     courier = folder.courier("notebook")
     courier.create()
@@ -114,7 +193,7 @@ def test_a_courier_at_work_is_left_to_its_work(multitrack, make_run, notebooks):
         output = multitrack("sync", code=1).output
     assert "a notebook retrying" in output
     assert "no network" in output
-    assert "the courier of its trainer (process 4711) is at work on it" in output
+    assert "its courier (process 4711) goes on with it" in output
     assert not notebooks.exists()
 
 

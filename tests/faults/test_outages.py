@@ -151,3 +151,22 @@ def test_one_record_that_the_server_refuses_holds_up_nothing(server, tmp_path):
         courier.read_state().attachment.id, "train/loss"
     )
     assert sorted(point.step for point in history) == [n for n in range(20) if n != 7]
+
+
+def test_sync_wakes_a_courier_that_waits_for_a_person(server, tmp_path):
+    """It would look again after five minutes."""
+    proxy = Proxy(server.uri, status=401)
+    settings = {"mlflow": {"tracking_uri": proxy.uri}}
+    run = multitrack.start_run(report_to="mlflow", dir=tmp_path, settings=settings)
+    run.log({"train/loss": 0.5}, step=1)
+    courier = run.folder.courier("mlflow")
+    wait_until(lambda: courier.read_state().phase == "parked", 120, courier.log)
+    proxy.recover()
+    command = [sys.executable, "-m", "multitrack", "sync", str(run.folder.path)]
+    result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stdout
+    assert "was told to try at once" in result.stdout
+    assert "mlflow up to date" in result.stdout
+    [report] = run.finish(timeout=120, quiet=True)
+    proxy.close()
+    assert report.delivered

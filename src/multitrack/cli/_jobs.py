@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
@@ -16,14 +17,19 @@ from multitrack.trackers.process import spawn
 STOP_PATIENCE = 10.0
 """Seconds that a courier gets to stop when it is told to."""
 STUCK = ("parked", "retrying")
-"""What a courier of the trainer may do without getting further: it is not waited for."""
+"""What a courier says after a try that failed."""
+ANSWER_PATIENCE = 60.0
+"""Seconds for which the try is waited for that a courier was asked for."""
+SIGHT_PATIENCE = 1.0
+"""Seconds after which a courier that waits for records has seen those that were there."""
 
 
 class Job:
     """One run to one backend.
 
-    A courier that the run's trainer keeps at work holds the lock: then the job only follows it,
-    up to the records that were there when it looked first.
+    A courier that is at work already, such as that of the run's trainer, holds the lock: then
+    the job asks it to try at once, and follows it, up to the records that were there when it
+    looked first. If it leaves before, the job delivers the rest itself.
 
     Args:
         folder: the run's folder.
@@ -38,7 +44,9 @@ class Job:
         self.error: str | None = None
         self.goal = goal
         self.is_followed = False
-        self._watch = watch
+        self.is_watched = watch
+        self._rings = 0
+        self._followed_at = 0.0
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -47,25 +55,26 @@ class Job:
         return self.folder.courier(self.backend).read_state()
 
     def start(self) -> None:
-        """Start a courier, unless one is at work; what prevents it is kept as the error."""
-        if is_locked(self.folder.courier(self.backend).lock):
-            self.is_followed = True
-            return
+        """Start a courier, or call the one at work; what prevents it is kept as the error."""
         try:
+            if self._is_served():
+                self._follow()
+                return
             registry.require(self.backend)
-            self._process = spawn(self.folder, self.backend, watch=self._watch)
+            self._process = spawn(self.folder, self.backend, watch=self.is_watched)
         except (ImportError, ValueError, TypeError, OSError) as error:
             self.error = str(error)
 
     def is_over(self) -> bool:
-        """Tell whether nothing more happens."""
+        """Tell whether nothing more happens; take over from a courier that left something."""
         if self._process:
             return self._process.poll() is not None
-        if not self.is_followed:
-            return True
-        state = self.state
-        is_free = not is_locked(self.folder.courier(self.backend).lock)
-        return is_free or state.phase in STUCK or (not self._watch and state.offset >= self.goal)
+        if self.is_followed and self._is_served():
+            return self._was_answered()
+        was_followed, self.is_followed = self.is_followed, False
+        if was_followed and not self.standing().is_complete:
+            self.start()
+        return not (self._process or self.is_followed)
 
     def stop(self) -> None:
         """Tell the courier to stop after its batch."""
@@ -85,6 +94,26 @@ class Job:
         """Return how far the backend is with what the journal held when the job was made."""
         status = glance(self.folder).status
         return standing(self.folder, self.backend, self.state, size=self.goal, status=status)
+
+    def _is_served(self) -> bool:
+        """Tell whether a courier is at work."""
+        return is_locked(self.folder.courier(self.backend).lock)
+
+    def _follow(self) -> None:
+        if not self.is_watched:  # who watches has time
+            self._rings = self.folder.courier(self.backend).ring()
+        self._followed_at = time.monotonic()
+        self.is_followed = True
+
+    def _was_answered(self) -> bool:
+        """Tell whether the courier that is followed did what it can for now."""
+        state, waited = self.state, time.monotonic() - self._followed_at
+        if state.phase in STUCK:
+            return state.rings >= self._rings or waited > ANSWER_PATIENCE
+        if self.is_watched or state.offset >= self.goal:
+            return not self.is_watched
+        is_idle = state.phase == "waiting" and waited > SIGHT_PATIENCE
+        return is_idle and glance(self.folder).status == "running"  # it tells more at the end
 
 
 def find_jobs(

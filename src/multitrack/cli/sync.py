@@ -16,6 +16,7 @@ from multitrack.cli._jobs import Crew, Job, find_jobs
 from multitrack.cli._output import console, plural
 from multitrack.cli._select import find_targets, short_id
 from multitrack.trackers import registry
+from multitrack.trackers.folder import CourierState
 
 POLL = 0.1
 """Seconds between two looks at the couriers."""
@@ -127,10 +128,17 @@ class Sync:
         state = job.state
         bar = self._bars.get(job)
         if bar is None:
+            if job.is_followed:
+                self._tell_who_is_followed(job)
             label = f"{short_id(job.folder.run_id)} {job.backend}"
             bar = self._bars[job] = self._progress.add_task(label, total=job.goal, note="")
         note = state.message or state.phase
         self._progress.update(bar, completed=state.offset, note=note)
+
+    def _tell_who_is_followed(self, job: Job) -> None:
+        what = "is at work on it" if job.is_watched else "was told to try at once; waiting for it"
+        line = _line(job, f"its courier (process {job.state.pid}) {what}", "dim")
+        self._progress.console.print(line, soft_wrap=True)
 
     def _conclude(self, job: Job) -> None:
         if (bar := self._bars.pop(job, None)) is not None:
@@ -138,12 +146,16 @@ class Sync:
         self._tried[job.folder.run_id, job.backend] = time.monotonic()
         one = job.standing()
         self._left += not one.is_complete
-        line = Text.assemble(
-            f"{short_id(job.folder.run_id)} ", (f"{job.backend} ", "bold"), (one.word, one.style)
-        )
+        line = _line(job, one.word, one.style)
         for note in _notes(job, is_complete=one.is_complete):
             line.append(f"\n    {note}")
         self._progress.console.print(line, soft_wrap=True)
+
+
+def _line(job: Job, words: str, style: str) -> Text:
+    return Text.assemble(
+        f"{short_id(job.folder.run_id)} ", (f"{job.backend} ", "bold"), (words, style)
+    )
 
 
 def _notes(job: Job, *, is_complete: bool) -> list[str]:
@@ -157,9 +169,16 @@ def _notes(job: Job, *, is_complete: bool) -> list[str]:
     if job.error:
         return [job.error]
     if job.is_followed:
-        notes.append(f"the courier of its trainer (process {state.pid}) is at work on it")
+        notes.append(_what_its_courier_does(state))
     log = job.folder.courier(job.backend).log
     return [note for note in (state.message, state.remedy) if note] + notes or [f"see {log}"]
+
+
+def _what_its_courier_does(state: CourierState) -> str:
+    """Say what goes on without us, and that a parked courier knows no variables of today."""
+    does = f"its courier (process {state.pid}) goes on with it"
+    is_parked = state.phase == "parked"
+    return f"{does}, with the environment that the run was started in" if is_parked else does
 
 
 def _known(name: str) -> str:

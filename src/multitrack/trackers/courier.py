@@ -132,6 +132,7 @@ class Courier:
         self._unacknowledged = 0
         self._bytes = 0
         self._must_flush = False
+        self._rings = self.folder.rings()
         self._refusals = Refusals(self.folder, self._position)
 
     def _see_that_the_cursor_fits(self) -> None:
@@ -430,6 +431,7 @@ class Courier:
     def _wait_after(self, answer: TrackerError, gone: threading.Event) -> bool:
         """Wait until the next try; return False when there shall be none."""
         self.state.failures += 1
+        self.state.rings = self._rings
         self.state.message = answer.reason
         self.state.attempt = None
         delay, limit = PARKED_RETRY, 0.0
@@ -447,12 +449,19 @@ class Courier:
         return True
 
     def _pause(self, seconds: float, gone: threading.Event) -> None:
-        """Wait, until the trainer is gone, if it is not yet, or the courier shall stop."""
+        """Wait, until the trainer is gone, if it is not yet, or the bell rings, or for `stop`."""
         was_gone = self._gone_at is not None  # it may have gone since: then there is no waiting
         end = time.monotonic() + seconds
         while not self.stop and gone.is_set() == was_gone and (left := end - time.monotonic()) > 0:
             self._expect_answer()
             (time.sleep if was_gone else gone.wait)(min(POLL, left))
+            if self._is_called():
+                break
+
+    def _is_called(self) -> bool:
+        """Tell whether somebody asked for a try since this was asked last."""
+        before, self._rings = self._rings, self.folder.rings()
+        return self._rings != before
 
     def _expect_answer(self) -> None:
         """Give the client its time from now on, and more for files on their way."""

@@ -51,6 +51,7 @@ class CourierState(msgspec.Struct, kw_only=True, omit_defaults=True):
         message: why, as one line: the last error, or what a parked courier waits for.
         remedy: what a person can type or do about it.
         failures: deliveries that failed since the last one that went through.
+        rings: how often it had been asked to try at once, when its last try failed.
         attempt: the batch in delivery.
         attachment: how to find the run at the backend.
         told: the status that the backend was told last.
@@ -67,6 +68,7 @@ class CourierState(msgspec.Struct, kw_only=True, omit_defaults=True):
     message: str | None = None
     remedy: str | None = None
     failures: int = 0
+    rings: int = 0
     attempt: Attempt | None = None
     attachment: Attachment | None = None
     told: Status | None = None
@@ -107,6 +109,7 @@ class CourierFolder:
         self.log = path / "log.txt"
         self.refused = path / "refused.jsonl"
         self.settings = path / "settings.json"
+        self.bell = path / "bell"
 
     def create(self) -> None:
         """Make the folder, readable by its owner alone.
@@ -144,6 +147,22 @@ class CourierFolder:
     def write_settings(self, values: dict[str, Any]) -> None:
         """Keep the settings that the run was started with."""
         replace_file(self.settings, msgspec.json.encode(values))
+
+    def ring(self) -> int:
+        """Ask the courier to try at once, and return how often it has been asked, this included.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        append_line(self.bell, b"")
+        return self.rings()
+
+    def rings(self) -> int:
+        """Return how often the courier has been asked to try at once: the bytes of its bell."""
+        try:
+            return self.bell.stat().st_size
+        except OSError:
+            return 0
 
     def set_aside(self, refusal: Refusal) -> None:
         """Add a line to ``refused.jsonl``."""
