@@ -61,6 +61,7 @@ class Glance(NamedTuple):
         size: bytes of the journal's whole lines.
         couriers: what each backend's courier wrote last, by backend; a backend that the run
             reports to and that no courier served yet has a fresh state.
+        tail: the records of the journal's end that could be read, the last first.
     """
 
     folder: RunFolder
@@ -70,6 +71,7 @@ class Glance(NamedTuple):
     last_step: int | None
     size: int
     couriers: dict[str, CourierState]
+    tail: list[AnyRecord]
 
 
 class Point(NamedTuple):
@@ -201,7 +203,7 @@ def glance(folder: RunFolder) -> Glance:
     couriers = {
         name: folder.courier(name).read_state() for name in _backends(folder, header.report_to)
     }
-    return Glance(folder, header, status_of(folder, last), last.time, step, size, couriers)
+    return Glance(folder, header, status_of(folder, last), last.time, step, size, couriers, records)
 
 
 def read_history(folder: RunFolder) -> History:

@@ -94,7 +94,7 @@ def is_locked(path: Path) -> bool:
     Those who ask share the lock for an instant, so that they do not take each other for a holder.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # nobody may ever open a pipe
     except OSError:
         return False
     try:
