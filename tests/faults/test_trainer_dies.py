@@ -35,6 +35,19 @@ def test_a_signal_at_a_random_moment(training, sent, attempt):
     assert_whole(training, KILLS[sent])
 
 
+@pytest.mark.parametrize("sent", KILLS if TRIES > 1 else ["SIGKILL"])
+@pytest.mark.parametrize("attempt", range(TRIES))
+def test_couriers_in_the_trainer_die_with_it_and_sync_brings_the_rest(training, sent, attempt):
+    """As in a notebook: each courier is a thread."""
+    chance = random.Random(f"thread {sent} {attempt}")
+    training.start(INSTALLED, delivery="thread")
+    training.wait_for_steps(chance.choice([1, 10, 300, chance.randrange(3000)]))
+    training.kill(getattr(signal, sent))
+    result = training.sync()
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert_whole(training, KILLS[sent])
+
+
 @pytest.mark.parametrize("ending", ["exception", "exit", "memory"])
 @pytest.mark.parametrize("attempt", range(max(1, TRIES // 2)))
 def test_an_error_in_the_training(training, ending, attempt):

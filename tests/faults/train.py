@@ -17,6 +17,7 @@ with multitrack.start_run(
     report_to=options["backends"],
     dir=options["dir"],
     config={"lr": 0.1, "ending": ending},
+    delivery=options.get("delivery"),
     finish_timeout=options.get("finish_timeout", 120),
 ) as run:
     for step in range(options["steps"]):
