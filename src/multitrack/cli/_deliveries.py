@@ -9,10 +9,10 @@ from pathlib import Path
 from multitrack.cli._checks import Finding
 from multitrack.cli._output import duration, plural
 from multitrack.cli._select import short_id
-from multitrack.cli._standing import Standing, standing
 from multitrack.trackers.delivery import report
 from multitrack.trackers.folder import find_runs
 from multitrack.trackers.history import Glance, UnreadableRunError, glance
+from multitrack.trackers.standing import Standing, standing
 
 MOST_RUNS = 100
 """Runs that are looked at, the newest first."""
@@ -52,10 +52,4 @@ def _check_run(seen: Glance) -> Iterator[Finding]:
 
 def _describe(seen: Glance, one: Standing) -> str:
     left = report(seen.folder, one.backend)
-    facts = [one.word]
-    facts += [f"after {plural(one.state.failures, 'failed attempt')}"] if one.state.failures else []
-    facts.append(f"since {duration(time.time() - one.state.updated)}")
-    pending = plural(left.pending, "record") + " pending" if left.pending else "outcome pending"
-    refused = f", {left.refused:,} refused" if left.refused else ""
-    why = f": {one.state.message}" if one.state.message else ""
-    return f"{' '.join(facts)}, {pending}{refused}{why}"
+    return one.sentence(left.pending, duration(time.time() - one.state.updated))

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
-from collections import Counter
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from multitrack.cli._output import NOTHING, duration, number, print_title, table
-from multitrack.cli._standing import Standing, standing
 from multitrack.trackers.folder import CourierState
 from multitrack.trackers.history import History
+from multitrack.trackers.standing import Standing, reasons, standings, sync_command
 
 MOST_REASONS = 3
-
-
-def standings(history: History) -> list[Standing]:
-    """Return how far each backend of a run is."""
-    return [
-        standing(
-            history.folder,
-            backend,
-            history.folder.courier(backend).read_state(),
-            size=history.size,
-            status=history.status,
-        )
-        for backend in history.backends
-    ]
 
 
 def print_delivery(out: Console, history: History) -> None:
@@ -60,12 +44,12 @@ def delivery_as_json(history: History) -> dict[str, Any]:
             "refused": one.state.refused,
             "reasons": [
                 {"name": name, "reason": reason, "count": count}
-                for (name, reason), count in _reasons(history, one.backend).items()
+                for (name, reason), count in reasons(history.folder, one.backend).items()
             ],
-            "url": _url(one.state),
+            "url": one.url,
             "message": one.state.message,
             "remedy": one.state.remedy,
-            "command": None if one.is_complete else _command(history, one),
+            "command": None if one.is_complete else sync_command(history.folder, one.backend),
         }
         for one in standings(history)
     }
@@ -84,20 +68,20 @@ def _counts(history: History, state: CourierState) -> list[str]:
 
 def _print_notes(out: Console, history: History, one: Standing) -> None:
     notes: list[tuple[str, str]] = []
-    if url := _url(one.state):
-        notes.append(("look at it", url))
+    if one.url:
+        notes.append(("look at it", one.url))
     if one.state.message and not one.is_complete:
         notes.append(("because", one.state.message))
     if one.state.remedy and not one.is_complete:
         notes.append(("mend", one.state.remedy))
     if not one.is_complete:
-        notes.append(("deliver", _command(history, one)))
-    reasons = _reasons(history, one.backend)
-    for (name, reason), count in reasons.most_common(MOST_REASONS):
+        notes.append(("deliver", sync_command(history.folder, one.backend)))
+    refused = reasons(history.folder, one.backend)
+    for (name, reason), count in refused.most_common(MOST_REASONS):
         times = f" ({count:,} times)" if count > 1 else ""
         notes.append(("refused", f"{name}: {reason}{times}"))
-    if len(reasons) > MOST_REASONS:
-        more = len(reasons) - MOST_REASONS
+    if len(refused) > MOST_REASONS:
+        more = len(refused) - MOST_REASONS
         notes.append(("refused", f"{more:,} more: {history.folder.courier(one.backend).refused}"))
     for index, (word, text) in enumerate(notes):
         backend = one.backend if index == 0 else ""
@@ -105,16 +89,3 @@ def _print_notes(out: Console, history: History, one: Standing) -> None:
             Text.assemble((f"  {backend:<12}", "bold"), (f"{word:<11}", "dim"), text),
             soft_wrap=True,
         )
-
-
-def _reasons(history: History, backend: str) -> Counter[tuple[str, str]]:
-    refusals = history.folder.courier(backend).read_refused()
-    return Counter((refusal.key or refusal.record, refusal.reason) for refusal in refusals)
-
-
-def _url(state: CourierState) -> str | None:
-    return state.attachment.url if state.attachment else None
-
-
-def _command(history: History, one: Standing) -> str:
-    return f"multitrack sync {shlex.quote(str(history.folder.path))} --to {one.backend}"

@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
-from multitrack.cli._standing import Standing, standing
 from multitrack.trackers import registry
 from multitrack.trackers.folder import CourierState, RunFolder
 from multitrack.trackers.history import UnreadableRunError, glance
 from multitrack.trackers.locks import is_locked
 from multitrack.trackers.process import spawn
+from multitrack.trackers.standing import Standing, standing
 
 STOP_PATIENCE = 10.0
 """Seconds that a courier gets to stop when it is told to."""

@@ -14,7 +14,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.table import Table
 
-from multitrack.trackers.records import spell
+from multitrack.trackers.records import spell, spelled
 from multitrack.trackers.terminal import escaped, harmless
 
 PIPE_WIDTH = 1000
@@ -74,15 +74,6 @@ def write_json(value: Any) -> None:
     """Write a value as JSON, indented; the numbers that JSON lacks are spelled as in a journal."""
     text = msgspec.json.format(msgspec.json.encode(spelled(value)), indent=2)
     sys.stdout.write(escaped(text.decode()) + "\n")
-
-
-def spelled(value: Any) -> Any:
-    """Return a copy of nested builtins in which every float has a JSON form."""
-    if isinstance(value, dict):
-        return {key: spelled(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [spelled(inner) for inner in value]
-    return spell(value) if isinstance(value, float) else value
 
 
 def number(value: float | str) -> str:

@@ -23,9 +23,9 @@ from multitrack.cli._output import (
     write_json,
 )
 from multitrack.cli._select import short_id
-from multitrack.cli._standing import Standing, standing
 from multitrack.trackers.folder import RunFolder, default_directory, find_runs
 from multitrack.trackers.history import Glance, UnreadableRunError, glance
+from multitrack.trackers.standing import Standing, standing
 
 COLUMNS = ("run", "name", "status", "started", "took", "steps", "delivery")
 NAME = COLUMNS.index("name")

@@ -46,6 +46,15 @@ def spell(value: float) -> float | str:
     return "Infinity" if value > 0 else "-Infinity"
 
 
+def spelled(value: Any) -> Any:
+    """Return a copy of nested builtins in which every float has a JSON form."""
+    if isinstance(value, dict):
+        return {key: spelled(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [spelled(inner) for inner in value]
+    return spell(value) if isinstance(value, float) else value
+
+
 class StagedFile(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A file kept for delivery inside the run's folder.
 
