@@ -61,7 +61,6 @@ class Glance(NamedTuple):
         size: bytes of the journal's whole lines.
         couriers: what each backend's courier wrote last, by backend; a backend that the run
             reports to and that no courier served yet has a fresh state.
-        tail: the records of the journal's end that could be read, the last first.
     """
 
     folder: RunFolder
@@ -71,7 +70,6 @@ class Glance(NamedTuple):
     last_step: int | None
     size: int
     couriers: dict[str, CourierState]
-    tail: list[AnyRecord]
 
 
 class Point(NamedTuple):
@@ -201,9 +199,19 @@ def glance(folder: RunFolder) -> Glance:
     last = records[0] if records else header
     step = next((record.step for record in records if isinstance(record, Stepped)), None)
     couriers = {
-        name: folder.courier(name).read_state() for name in _backends(folder, header.report_to)
+        name: folder.courier(name).read_state() for name in backends_of(folder, header.report_to)
     }
-    return Glance(folder, header, status_of(folder, last), last.time, step, size, couriers, records)
+    return Glance(folder, header, status_of(folder, last), last.time, step, size, couriers)
+
+
+def read_tail(folder: RunFolder) -> list[AnyRecord]:
+    """Return the records at a journal's end, in order; whatever cannot be read is left out.
+
+    Raises:
+        OSError: the journal cannot be read.
+    """
+    with folder.journal.open("rb") as file:
+        return [*_last_records(file.fileno(), whole_size(file.fileno()))][::-1]
 
 
 def read_history(folder: RunFolder) -> History:
@@ -223,7 +231,7 @@ def read_history(folder: RunFolder) -> History:
             last = entry.record
             history.add(last, entry.end)
     history.status = status_of(folder, last)
-    history.backends = _backends(folder, history.backends)
+    history.backends = backends_of(folder, history.backends)
     return history
 
 
@@ -236,6 +244,11 @@ def status_of(folder: RunFolder, last: Record) -> Status:
     if isinstance(last, End):
         return last.status
     return "running" if is_locked(folder.writer_lock) else "killed"
+
+
+def backends_of(folder: RunFolder, report_to: list[str]) -> list[str]:
+    """Return what a run reports to, and what it was delivered to beside that."""
+    return list(dict.fromkeys([*report_to, *(courier.backend for courier in folder.couriers())]))
 
 
 def _header(folder: RunFolder, line: bytes) -> Header:
@@ -274,10 +287,6 @@ def _last_lines(descriptor: int, size: int) -> list[bytes]:
         if len(whole) > 1 or length >= MAX_LINE:
             return whole[1:]
         length *= 16
-
-
-def _backends(folder: RunFolder, report_to: list[str]) -> list[str]:
-    return list(dict.fromkeys([*report_to, *(courier.backend for courier in folder.couriers())]))
 
 
 def _take_up(history: History, header: Header) -> None:
