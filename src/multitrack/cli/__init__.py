@@ -16,6 +16,7 @@ from multitrack.cli.import_runs import import_runs
 from multitrack.cli.runs import list_runs
 from multitrack.cli.show import show_run
 from multitrack.cli.sync import deliver
+from multitrack.cli.view import view_runs
 
 app = typer.Typer(
     cls=Commands,
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.command("runs")(list_runs)
 app.command("show")(show_run)
+app.command("view")(view_runs)
 app.command("sync")(deliver)
 app.command("import")(import_runs)
 app.command("export")(export_runs)

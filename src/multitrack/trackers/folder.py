@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import stat
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -125,7 +127,7 @@ class CourierFolder:
     def read_state(self) -> CourierState:
         """Return the stored state; a fresh one if there is none, or none that can be read."""
         try:
-            return msgspec.json.decode(self.state.read_bytes(), type=CourierState)
+            return msgspec.json.decode(read_file(self.state), type=CourierState)
         except FileNotFoundError:
             return CourierState()
         except msgspec.DecodeError as error:  # torn by a loss of power
@@ -139,7 +141,7 @@ class CourierFolder:
     def read_settings(self) -> dict[str, Any]:
         """Return the settings that the run was started with; none of them is a secret."""
         try:
-            values: dict[str, Any] = msgspec.json.decode(self.settings.read_bytes(), type=dict)
+            values: dict[str, Any] = msgspec.json.decode(read_file(self.settings), type=dict)
         except FileNotFoundError:
             return {}
         return values
@@ -171,7 +173,7 @@ class CourierFolder:
     def read_refused(self) -> list[Refusal]:
         """Return what was set aside, in order; lines torn by a loss of power are left out."""
         try:
-            lines = self.refused.read_bytes().splitlines()
+            lines = read_file(self.refused).splitlines()
         except FileNotFoundError:
             return []
         refusals = []
@@ -244,6 +246,22 @@ def make_private(path: Path) -> None:
     if not path.is_dir():
         make_private(path.parent)
         path.mkdir(mode=FOLDER_MODE, exist_ok=True)
+
+
+def read_file(path: Path) -> bytes:
+    """Return what a file of a run's folder holds.
+
+    Raises:
+        OSError: there is none, or a link, which may lead anywhere, or a pipe, which may never end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | NO_LINK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no plain file", str(path))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def replace_file(path: Path, content: bytes) -> None:
