@@ -44,6 +44,7 @@ CHECKS = [
     "faults",
     "clash",
     "docs",
+    "view",
     *(f"hosts({name})" for name in HOSTS),
 ]
 nox.options.sessions = [*CHECKS, "backends"]
@@ -180,6 +181,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def view(session: nox.Session) -> None:
+    """Test the local page: its server on the loopback, and the page in a real browser."""
+    session.install(*_package("view"), *_group("view"))
+    session.run("pytest", "tests/view", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and format."""
     session.install(*_group("lint"))
@@ -190,7 +198,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check all annotations; where no client is installed, what it returns is Any."""
-    session.install(*_package("trainer", "transformers"), *_group("types"))
+    session.install(*_package("trainer", "transformers", "view"), *_group("types"))
     session.run("mypy", *session.posargs)
 
 

@@ -157,7 +157,7 @@ def _gaps(name: str) -> Iterable[str]:
 def _usage(param: Any) -> str:
     if isinstance(param, TyperArgument):
         return param.metavar or f"[{param.name}]".upper()
-    return ", ".join(param.opts)
+    return ", ".join([*param.opts, *param.secondary_opts])
 
 
 def _table(headings: list[str], rows: list[list[str]]) -> str:

@@ -18,7 +18,7 @@ else:
 
 ROOT = Path(__file__).parents[2]
 HOSTS = {file.stem for file in Path(compat.__path__[0]).glob("*.py")}
-OTHERS = {"trainer", "system", "migrate"}
+OTHERS = {"trainer", "system", "migrate", "view"}
 """Extras that are neither for a backend nor for a training loop that multitrack plugs into."""
 
 MODULES = {
