@@ -1,0 +1,72 @@
+/** All charts of some runs, by the part of their name before the slash. */
+
+import { html, useMemo, useState } from "../lib.js";
+import { Search } from "../parts/controls.js";
+import { Empty } from "../parts/says.js";
+import { Icon } from "../parts/icons.js";
+import { Card } from "./card.js";
+import { useSettings } from "./settings.js";
+import { ChartTools } from "./tools.js";
+
+const FEW = 6;
+
+/**
+ * @param {{runs: {id: string, label: string, version: string}[], names: string[],
+ *   colours: Map<string, object>, children?: unknown}} props
+ */
+export function Board({ runs, names, colours, children }) {
+  const [search, setSearch] = useState("");
+  const [settings, change] = useSettings();
+  const groups = useMemo(() => grouped(names, search), [names, search]);
+  const version = runs.map((run) => run.version).join(" ");
+  if (!names.length) return children;
+  return html`
+    <div class="tools board-tools">
+      <${Search} label="Search metrics" value=${search} onChange=${setSearch} />
+      <${ChartTools} ...${{ settings, change }} />
+    </div>
+    ${!groups.length && html`<${Empty} small title=${`No metric has “${search}” in its name`} />`}
+    <div class=${names.length <= FEW ? "roomy" : ""}>
+      ${groups.map(
+        ([prefix, members]) => html`<${Group} key=${prefix} ...${{ prefix, members, runs, colours, settings, version }} />`,
+      )}
+    </div>
+  `;
+}
+
+function Group({ prefix, members, runs, colours, settings, version }) {
+  const [isOpen, setOpen] = useState(true);
+  return html`<section class="charts">
+    <h2>
+      <button type="button" aria-expanded=${isOpen ? "true" : "false"} onClick=${() => setOpen(!isOpen)}>
+        <${Icon} name="chevron" size=${12} /> ${prefix || "metrics"}
+        <span class="count">${members.length}</span>
+      </button>
+    </h2>
+    ${isOpen &&
+    html`<div class="grid">
+      ${members.map(
+        ({ name, title }) => html`<${Card} key=${name} ...${{ name, title, runs, colours, settings, version }} />`,
+      )}
+    </div>`}
+  </section>`;
+}
+
+/** Return the metrics that a search finds, by prefix, those without one first. */
+function grouped(names, search) {
+  const groups = new Map();
+  for (const name of [...names].sort((a, b) => a.localeCompare(b, "en", { numeric: true }))) {
+    if (!name.toLowerCase().includes(search.trim().toLowerCase())) continue;
+    const [, prefix, title] = /^(?:([^/]+)\/)?(.+)$/s.exec(name) ?? [null, "", name];
+    const members = groups.get(prefix ?? "") ?? [];
+    groups.set(prefix ?? "", [...members, { name, title }]);
+  }
+  return [...groups].sort(([a], [b]) => rank(a) - rank(b) || a.localeCompare(b));
+}
+
+function rank(prefix) {
+  const known = ["train", "eval", "val", "validation", "test"].indexOf(prefix);
+  if (known >= 0) return known;
+  if (prefix === "") return -1;
+  return prefix === "system" ? 100 : 50;
+}

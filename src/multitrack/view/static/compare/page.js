@@ -1,0 +1,114 @@
+/** Several runs side by side: their curves in one chart a metric, and how their params differ. */
+
+import { get, runPath } from "../api.js";
+import { Board } from "../charts/board.js";
+import { coloursOf } from "../colours.js";
+import { html, useEffect, useMemo, useRef, useState } from "../lib.js";
+import { Bone, Empty, Trouble } from "../parts/says.js";
+import { Tabs } from "../parts/tabs.js";
+import { usePolled } from "../poll.js";
+import { changeQuery, href } from "../router.js";
+import { ParamsDiff } from "./diff.js";
+import { RunList } from "./list.js";
+
+const MOST = 20;
+
+/**
+ * @param {{query: URLSearchParams}} props
+ */
+export function ComparePage({ query }) {
+  const given = query.get("runs") ?? "";
+  const ids = useMemo(() => [...new Set(given.split(",").filter(Boolean))].slice(0, MOST), [given]);
+  const { runs, error } = useRuns(ids);
+  useEffect(() => {
+    document.title = `${ids.length} runs · multitrack`;
+  }, [ids.length]);
+  if (!ids.length) return html`<main><${NothingChosen} /></main>`;
+  return html`<main>
+    <${Trouble} error=${error} />
+    ${runs.length ? html`<${Shown} ...${{ ids, runs, tab: query.get("tab") }} />` : !error && html`<${Skeleton} />`}
+  </main>`;
+}
+
+function Shown({ ids, runs, tab }) {
+  const colours = useMemo(() => coloursOf(ids), [ids]);
+  const [hidden, setHidden] = useState([]);
+  const shown = useMemo(() => runs.filter((run) => !hidden.includes(run.id)), [runs, hidden]);
+  const remove = (id) => changeQuery({ runs: ids.filter((one) => one !== id).join(",") });
+  const current = tab === "params" ? "params" : "charts";
+  const address = (key) => href("compare", "", { runs: ids.join(","), tab: key === "charts" ? "" : key });
+  const tabs = [
+    { key: "charts", title: "Charts" },
+    { key: "params", title: "Params" },
+  ];
+  return html`
+    <h1 class="hidden">Comparing ${runs.length} runs</h1>
+    <div class="compare">
+      <${RunList} ...${{ runs, colours, hidden, setHidden, remove }} />
+      <div class="beside">
+        <${Tabs} label="Compare" ...${{ tabs, current, address }} />
+        <div class="scroll" role="tabpanel" key=${current}>
+          ${current === "params"
+            ? html`<${ParamsDiff} runs=${shown} colours=${colours} />`
+            : html`<${Charts} runs=${shown} colours=${colours} />`}
+        </div>
+      </div>
+    </div>
+  `;
+}
+
+function Charts({ runs, colours }) {
+  const listed = JSON.stringify([...new Set(runs.flatMap((run) => run.metrics.map(({ name }) => name)))]);
+  const names = useMemo(() => JSON.parse(listed), [listed]);
+  const drawn = useMemo(
+    () => runs.map((run) => ({ id: run.id, label: run.name || run.id, version: String(run.updated) })),
+    [runs],
+  );
+  return html`<${Board} runs=${drawn} ...${{ names, colours }}>
+    <${Empty} small title="No metrics to compare">
+      <p>Show a run again in the list, or choose runs that have logged something.</p>
+    <//>
+  <//>`;
+}
+
+/** The details of runs; those that have grown are asked for again. */
+function useRuns(ids) {
+  const { data: list, error: listError } = usePolled("/api/runs");
+  const [details, setDetails] = useState(() => new Map());
+  const [error, setError] = useState(null);
+  const versions = useRef(new Map());
+  useEffect(() => {
+    if (!list) return undefined;
+    const abort = new AbortController();
+    const updated = new Map(list.runs.map((run) => [run.id, JSON.stringify([run.updated, run.status])]));
+    const stale = ids.filter((id) => !versions.current.has(id) || versions.current.get(id) !== updated.get(id));
+    const read = async (id) => {
+      const run = await get(runPath(id), abort.signal);
+      versions.current.set(id, updated.get(id));
+      return [id, run];
+    };
+    Promise.allSettled(stale.map(read)).then((results) => {
+      if (abort.signal.aborted) return;
+      const found = results.filter(({ status }) => status === "fulfilled").map(({ value }) => value);
+      if (found.length) setDetails((now) => new Map([...now, ...found]));
+      setError(results.find(({ status }) => status === "rejected")?.reason ?? null);
+    });
+    return () => abort.abort();
+  }, [list, ids]);
+  const runs = useMemo(() => ids.map((id) => details.get(id)).filter(Boolean), [ids, details]);
+  return { runs, error: listError ?? error };
+}
+
+function NothingChosen() {
+  return html`<${Empty} title="Nothing to compare">
+    <p>Select runs in the table, then Compare.</p>
+    <a class="button main" href=${href("runs")}>All runs</a>
+  <//>`;
+}
+
+function Skeleton() {
+  return html`<div class="heading" aria-busy="true" aria-label="Loading the runs">
+    <${Bone} width="240px" height="20px" />
+    <${Bone} height="180px" />
+  </div>`;
+}
