@@ -14,7 +14,7 @@ from typing import Any
 
 def describe_machine() -> dict[str, Any]:
     """Return processor, cores, system and the versions that matter."""
-    packages = ("multitrack", "msgspec", "torch", "accelerate", "transformers")
+    packages = ("multitrack", "msgspec", "torch", "accelerate", "transformers", "lightning")
     clients = ("tensorboard", "mlflow", "wandb")
     return {
         "processor": _processor(),
@@ -27,7 +27,12 @@ def describe_machine() -> dict[str, Any]:
 
 def spread(values: Sequence[float]) -> str:
     """Return median and range, as in ``1.03 (1.01 to 1.06)``."""
-    return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
+    middle, low, high = map(_short, (statistics.median(values), min(values), max(values)))
+    return f"{middle} ({low} to {high})"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def write_results(name: str, results: dict[str, Any], folder: Path | None) -> None:
