@@ -16,6 +16,7 @@ from multitrack.trainer.data.signature import Signature
 from multitrack.trainer.loop import losses
 from multitrack.trainer.optim.optimizers import create_optimizer
 from multitrack.trainer.optim.schedules import create_scheduler
+from multitrack.trainer.optim.step import backward
 
 
 class TrainerParts:
@@ -104,10 +105,10 @@ class TrainerParts:
         model.train()
         loss = self.compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)
         if num_items_in_batch is None:
-            loss = loss / self.accumulated
+            loss = loss if self.accumulated == 1 else loss / self.accumulated
         elif self.args.average_tokens_across_devices:
             loss = loss * self.args.world_size  # the gradients of all devices are averaged
-        self.accelerator.backward(loss)
+        backward(self.accelerator, loss)
         return loss.detach()
 
     def compute_loss(

@@ -78,6 +78,8 @@ class ColumnFilter:
         return self.collate([self._filter(feature) for feature in features])
 
     def _filter(self, feature: Any) -> Any:
+        if type(feature) is dict and feature.keys() <= self.names and feature:
+            return feature  # the usual case first: this is done for every sample
         if not isinstance(feature, Mapping):
             return feature
         kept = {name: value for name, value in feature.items() if name in self.names}
