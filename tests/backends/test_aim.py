@@ -110,6 +110,7 @@ def stored(run):
 
 class TestAim(TrackerConformance):
     tracker = "aim"
+    by_hand = "native.track(value, name='by_hand', step=step)"
 
     def environ(self, tmp_path):
         return {"AIM_REPO": str(tmp_path / "repo")}

@@ -89,6 +89,7 @@ def by_time(path):
 
 class TestAzureML(TrackerConformance):
     tracker = "azureml"
+    by_hand = "native.log('by_hand', value, step=step)"
     time_resolution = None
     keeps_project = False
     output = ("pkg_resources",)  # that it is going away, which clients before 1.61 import

@@ -28,6 +28,7 @@ def archive_of(state):
 
 class TestClearML(TrackerConformance):
     tracker = "clearml"
+    by_hand = "native.get_logger().report_scalar('by_hand', 'by_hand', value, step)"
     keeps_epoch = False  # it is a scalar of its own, see test_limits_of_the_server
 
     def environ(self, tmp_path):

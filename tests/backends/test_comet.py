@@ -79,6 +79,7 @@ def content_of(kind, content):
 
 class TestComet(TrackerConformance):
     tracker = "comet"
+    by_hand = "native.log_metric('by_hand', value, step=step)"
     time_resolution = None
 
     def environ(self, tmp_path):

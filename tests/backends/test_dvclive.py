@@ -75,6 +75,7 @@ def content(kind, file):
 
 class TestDVCLive(TrackerConformance):
     tracker = "dvclive"
+    by_hand = "native.step = step; native.log_metric('by_hand', value)"
     time_resolution = None
 
     def environ(self, tmp_path):

@@ -48,6 +48,7 @@ class MLflowConformance(TrackerConformance):
 
     __test__ = False
     tracker = "mlflow"
+    by_hand = "native.client.log_metric(native.run_id, 'by_hand', value, step=step)"
     refused_names = frozenset({"x" * 300, "x" * 299 + "y"})
     statuses: ClassVar = {"interrupted": "killed"}
     keeps_epoch = False  # it is a metric of its own: see test_epoch_is_a_metric

@@ -118,6 +118,7 @@ def folders(state):
 
 class TestNeptune(TrackerConformance):
     tracker = "neptune"
+    by_hand = "native['metrics/by_hand'].append(value, step=step)"
     time_resolution = 1e-6
     output = (r"^\[neptune\] \[info",)
 

@@ -124,6 +124,7 @@ def as_png(content):
 
 class TestSwanLab(TrackerConformance):
     tracker = "swanlab"
+    by_hand = "native.log({'by_hand': value}, step=step)"
     time_resolution = None
     refused_keys = frozenset({"step/same", "step/far"})
     output = (r"^swanlab: ",)

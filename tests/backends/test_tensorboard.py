@@ -147,8 +147,20 @@ def parse_histogram(array):
     return [*array[:, 0].tolist(), array[-1, 1].item()], array[:, 2].tolist()
 
 
+WRITER = """
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+writer = EventFileWriter(str(native / "by-hand"))
+value = Summary.Value(tag="by_hand", simple_value=value)
+writer.add_event(Event(step=step, summary=Summary(value=[value])))
+writer.close()
+"""
+
+
 class TestTensorBoard(TrackerConformance):
     tracker = "tensorboard"
+    by_hand = WRITER
     time_resolution = 0.0
 
     def environ(self, tmp_path):
@@ -156,6 +168,7 @@ class TestTensorBoard(TrackerConformance):
 
     def read(self, folder, state):
         reader = Reader(Path(state.attachment.id))
+        beside = reader.folder / "by-hand"
         header = reader.json("run")
         return StoredRun(
             name=header.get("name"),
@@ -163,7 +176,7 @@ class TestTensorBoard(TrackerConformance):
             notes=reader.text("notes"),
             status=reader.text("status"),
             params=dict(flatten(reader.json("params"))),
-            metrics=reader.metrics(),
+            metrics=reader.metrics() | (Reader(beside).metrics() if beside.exists() else {}),
             tags=dict(reader.table("tags")),
             summary=reader.json("summary"),
             media=reader.media(),

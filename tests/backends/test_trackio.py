@@ -90,6 +90,7 @@ def artifacts(project):
 
 class TestTrackio(TrackerConformance):
     tracker = "trackio"
+    by_hand = "native.log({'by_hand': value}, step=step)"
     time_resolution = 1e-6
 
     def environ(self, tmp_path):

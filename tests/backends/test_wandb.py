@@ -32,7 +32,7 @@ def metrics_of(rows):
     for row in rows:
         for name, value in row.items():
             if not isinstance(value, dict) and name not in (STEP, "epoch") and name[0] != "_":
-                point = Point(row[STEP], value, row["_timestamp"], row.get("epoch"))
+                point = Point(row.get(STEP), value, row["_timestamp"], row.get("epoch"))
                 metrics.setdefault(name, []).append(point)
     return metrics
 
@@ -81,6 +81,7 @@ def stored(run, rows, config, summary, media, artifacts):
 
 class TestOffline(TrackerConformance):
     tracker = "wandb"
+    by_hand = "native.log({'by_hand': value})"
 
     def environ(self, tmp_path):
         return offline(tmp_path)
@@ -103,6 +104,7 @@ class TestOffline(TrackerConformance):
 
 class TestOnline(TrackerConformance):
     tracker = "wandb"
+    by_hand = "native.log({'by_hand': value})"
     output = (r"wandb: \[wandb.login\(\)\] .* credentials",)
 
     def setup_class(cls):

@@ -27,6 +27,13 @@ def quick(monkeypatch):
     monkeypatch.setattr(delivery, "MAX_RESTART_DELAY", 0.1)
 
 
+@pytest.fixture
+def by_hand(monkeypatch):
+    """Let the notebook's adapter hand out its folder; return what it is for a run."""
+    monkeypatch.setattr(NotebookTracker, "native", lambda tracker: tracker._folder)
+    return lambda run: Path(os.environ["NOTEBOOK_DIR"]) / run.id
+
+
 def log(run, count, first=0):
     for step in range(first, first + count):
         run.log({"loss": step / 8}, step=step)
@@ -108,7 +115,7 @@ def test_hanging_backend_holds_up_nothing(start, notebook, mode):
     assert 0.5 <= time.monotonic() - started < 3
     assert (found.delivered, found.pending) == (False, 2002)
     if mode == "process":
-        os.kill(run._session._delivery._workers[0].pid, signal.SIGKILL)
+        os.kill(run._session._delivery._workers["notebook"].pid, signal.SIGKILL)
 
 
 def test_time_to_wait_is_the_runs_own_if_none_is_given(start, notebook):
@@ -279,7 +286,7 @@ def test_end_while_a_courier_is_started_again(start, notebook, quick, monkeypatc
     run = start(report_to="notebook", delivery="process")
     monkeypatch.setattr(delivery, "spawn", slowly)
     log(run, 1)
-    os.kill(run._session._delivery._workers[0].pid, signal.SIGKILL)
+    os.kill(run._session._delivery._workers["notebook"].pid, signal.SIGKILL)
     assert is_starting.wait(20)
     (found,) = run.finish(timeout=60, quiet=True)
     assert found.delivered, "the courier was forgotten"
@@ -366,3 +373,81 @@ def test_nothing_is_left_open(start, notebook):
     before = open_files()
     run_in_each_mode()
     assert open_files() == before
+
+
+# -- what is handed out for logging by hand --------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["thread", "inline"])
+def test_native_is_there_as_soon_as_the_client_has_started(start, notebook, by_hand, mode):
+    run = start(report_to="notebook", delivery=mode)
+    assert run.native("notebook", timeout=60) == by_hand(run)
+    run.log({"loss": 0.0}, step=0)
+    run.finish(timeout=60, quiet=True)
+    with pytest.raises(RuntimeError, match="has ended, and its clients with it"):
+        run.native("notebook")
+    run.log({"loss": 1.0}, step=1)
+    assert run.native("notebook", timeout=60) == by_hand(run)
+
+
+def test_native_of_a_run_whose_wait_comes_later(start, notebook, by_hand):
+    run = start(report_to="notebook", delivery="thread")
+    run.finish(wait=False)
+    with pytest.raises(RuntimeError, match="has ended"):
+        run.native("notebook")
+    run.log({"loss": 0.0}, step=0)
+    assert run.native("notebook", timeout=60) == by_hand(run)
+
+
+@pytest.mark.parametrize("mode", ["process", "later"])
+def test_native_is_nowhere_else(start, notebook, by_hand, mode):
+    run = start(report_to="notebook", delivery=mode)
+    with pytest.raises(RuntimeError, match="delivery='thread', or set MULTITRACK_DELIVERY=thread"):
+        run.native("notebook")
+
+
+def test_native_of_a_client_that_always_lives_with_the_trainer(
+    start, notebook, by_hand, monkeypatch
+):
+    monkeypatch.setattr(NotebookTracker, "placement", "trainer")
+    run = start(report_to="notebook", delivery="process")
+    assert run.native("notebook", timeout=60) == by_hand(run)
+
+
+def test_native_of_another_backend(start, notebook):
+    run = start(report_to="notebook", delivery="thread")
+    with pytest.raises(ValueError, match="'wandb' is none of the backends of this run: notebook"):
+        run.native("wandb")
+
+
+def test_native_that_an_adapter_does_not_have(start, notebook):
+    run = start(report_to="notebook", delivery="thread")
+    with pytest.raises(NotImplementedError, match="notebook hands out no object of its client"):
+        run.native("notebook", timeout=60)
+
+
+@pytest.mark.parametrize("mode", ["thread", "inline"])
+def test_native_of_a_parked_backend(start, notebook, by_hand, mode):
+    notebook.order(park=True)
+    run = start(report_to="notebook", delivery=mode)
+    with pytest.raises(RuntimeError, match="the notebook is locked; unlock the notebook"):
+        run.native("notebook", timeout=60)
+
+
+def test_native_of_a_backend_that_does_not_answer(start, notebook, by_hand):
+    notebook.order(retry=9)
+    run = start(report_to="notebook", delivery="thread")
+    with pytest.raises(TimeoutError, match=r"within 0.5 seconds: (it is still|the pen is empty)"):
+        run.native("notebook", timeout=0.5)
+
+
+def test_native_in_a_forked_child(start, notebook, by_hand):
+    run = start(report_to="notebook", delivery="thread")
+    run.native("notebook", timeout=60)
+    if (child := os.fork()) == 0:
+        try:
+            run.native("notebook", timeout=1)
+        except RuntimeError:
+            os._exit(7)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7

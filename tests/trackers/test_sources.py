@@ -162,6 +162,11 @@ def test_source_that_fails_harms_nothing(begin, notebook, monkeypatch, caplog):
     assert "the thermometer courier stopped" in caplog.text
 
 
+def test_source_hands_out_nothing(begin):
+    with pytest.raises(RuntimeError, match="thermometer measures the run"):
+        begin(delivery="thread").native("thermometer")
+
+
 def test_sync_measures_nothing(notebook, start, records):
     run = start(report_to="none")
     run.log({"loss": 1.0}, step=1)

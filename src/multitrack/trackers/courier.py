@@ -144,6 +144,11 @@ class Courier:
             self.state.offset = self.state.delivered = 0
             self.state.mark = self.state.attempt = None
 
+    @property
+    def tracker(self) -> Tracker | None:
+        """The backend's tracker, as long as it is started."""
+        return self._tracker
+
     def run(self, gone: threading.Event) -> None:
         """Deliver until the trainer is gone and the backend knows the run's outcome.
 

@@ -17,7 +17,7 @@ from multitrack.trackers.courier import Courier
 from multitrack.trackers.folder import RunFolder
 from multitrack.trackers.locks import FileLock, LockedError
 from multitrack.trackers.process import EXIT_CODES, keep_settings, secret_variables, spawn
-from multitrack.trackers.protocol import Emit, TrackerError
+from multitrack.trackers.protocol import Emit, Parked, TrackerError
 from multitrack.trackers.settings import Settings
 
 logger = logging.getLogger("multitrack")
@@ -27,6 +27,12 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 CHECK_INTERVAL = 0.5
 """Seconds between two looks at whether a courier lives."""
 MAX_RESTART_DELAY = 60.0
+LOOK_INTERVAL = 0.02
+"""Seconds between two looks at whether what is waited for has come."""
+HERE = (
+    "Start the run with delivery='thread', or set MULTITRACK_DELIVERY=thread, to have its client "
+    "in this process."
+)
 SOURCE_PATIENCE = 5.0
 """Seconds for which the run's outcome waits for the last words of a source."""
 
@@ -88,6 +94,9 @@ class Worker(Protocol):
 
     def after_append(self) -> None:
         """Let it know that a record was written."""
+
+    def native(self, timeout: float) -> Any:
+        """Return the client's object, as soon as the client has started; see `Delivery.native`."""
 
     def leave_in_child(self) -> None:
         """Let go of it in a forked child."""
@@ -159,6 +168,11 @@ class ProcessWorker:
     def after_append(self) -> None:
         """Nothing: the courier looks for itself."""
 
+    def native(self, timeout: float) -> Any:
+        """Say that the object is elsewhere."""
+        backend = self._assignment.backend
+        raise RuntimeError(f"{backend} is delivered to by a process of its own. {HERE}")
+
     def leave_in_child(self) -> None:
         """Close the child's copy of the pipe, which would hide the trainer's end."""
         if not self._released:
@@ -212,6 +226,23 @@ class ThreadWorker:
     def after_append(self) -> None:
         """Nothing: the courier looks for itself."""
 
+    def native(self, timeout: float) -> Any:
+        """Wait until the thread's courier has started its client, or says that it cannot."""
+        deadline = time.monotonic() + timeout
+        backend = self._assignment.backend
+        while not self.is_parked():
+            if self._courier and (tracker := self._courier.tracker):
+                return tracker.native()
+            if time.monotonic() > deadline:
+                why = self._why_not_started() or "it is still starting"
+                raise TimeoutError(f"{backend} has not started within {timeout:g} seconds: {why}")
+            time.sleep(LOOK_INTERVAL)
+        raise RuntimeError(f"{backend} waits for a person: {self._why_not_started()}")
+
+    def _why_not_started(self) -> str:
+        state = self._courier.state if self._courier else None
+        return "; ".join(filter(None, (state.message, state.remedy))) if state else ""
+
     def leave_in_child(self) -> None:
         """Nothing: a forked child has no copy of the thread."""
 
@@ -252,6 +283,11 @@ class SourceWorker(ThreadWorker):
         if self._courier:
             self._courier.stop = True
 
+    def native(self, timeout: float) -> Any:
+        """Say that a source takes nothing."""
+        backend = self._assignment.backend
+        raise RuntimeError(f"{backend} measures the run: there is nothing to log there by hand")
+
     def resume(self) -> None:
         """Let it measure again: the run goes on after its outcome."""
         self._stop.clear()
@@ -285,10 +321,11 @@ class InlineWorker:
         self._courier: Courier | None = None
         self._assignment = assignment
         self._is_busy = False
+        self._trouble = "another courier delivers this run already"
         try:
             self._lock.acquire()
         except LockedError:
-            logger.warning("%s: another courier delivers this run already", backend)
+            logger.warning("%s: %s", backend, self._trouble)
             return
         self._courier = Courier(run, backend, settings, linger=0)
 
@@ -304,9 +341,17 @@ class InlineWorker:
             while self._courier.deliver_next():
                 pass
         except TrackerError as answer:
+            remedy = answer.remedy if isinstance(answer, Parked) else None
+            self._trouble = "; ".join(filter(None, (answer.reason, remedy)))
             logger.warning("%s: %s", self._assignment.backend, answer.reason)
         finally:
             self._is_busy = False
+
+    def native(self, timeout: float) -> Any:
+        """Return the object, if what was delivered last started the client."""
+        if self._courier is None or self._courier.tracker is None:
+            raise RuntimeError(f"{self._assignment.backend} has not started: {self._trouble}")
+        return self._courier.tracker.native()
 
     def release(self) -> None:
         """Deliver the rest and the outcome."""
@@ -350,15 +395,15 @@ class Delivery:
         for run, backend, settings, arguments in assignments:
             run.courier(backend).create()
             keep_settings(run.courier(backend), settings, arguments)
-        workers = (_worker(assignment, mode, emit) for assignment in assignments)
-        self._workers = [worker for worker in workers if worker]
+        workers = ((a.backend, _worker(a, mode, emit)) for a in assignments)
+        self._workers = {backend: worker for backend, worker in workers if worker}
         self._watcher = threading.Thread(target=self._watch, name="multitrack-watch", daemon=True)
         if self._workers:
             self._watcher.start()
 
     def after_append(self) -> None:
         """Let the couriers know that a record was written."""
-        for worker in self._workers:
+        for worker in self._workers.values():
             try:
                 worker.after_append()
             except Exception:  # noqa: PERF203 - nothing of a backend may reach the training
@@ -377,37 +422,59 @@ class Delivery:
         for source in self._sources():
             source.resume()
 
+    def native(self, backend: str, timeout: float) -> Any:
+        """Return the client's object of the run at one backend.
+
+        Args:
+            backend: its name, or an alias.
+            timeout: seconds for which a client that is starting is waited for.
+
+        Raises:
+            ValueError: the run does not report to it.
+            RuntimeError: its client is not in this process, or waits for a person.
+            TimeoutError: its client has not started in time.
+            NotImplementedError: its adapter hands out none.
+        """
+        name = registry.canonical(backend)
+        backends = [assignment.backend for assignment in self._assignments]
+        if name not in backends:
+            among = ", ".join(backends) or "nothing"
+            raise ValueError(f"{backend!r} is none of the backends of this run: {among}.")
+        if name not in self._workers:
+            raise RuntimeError(f"no client of {name} is started by this process. {HERE}")
+        return self._workers[name].native(timeout)
+
     def finish(self, timeout: float) -> list[Report]:
         """Let the couriers end, wait for them at most ``timeout`` seconds, and report."""
         deadline = time.monotonic() + timeout
         self._stop.set()
         if self._watcher.ident:
             self._watcher.join()  # it may be starting a courier again
-        for worker in self._workers:
+        for worker in self._workers.values():
             try:
                 worker.release()
             except Exception:  # noqa: PERF203 - nothing of a backend may reach the training
                 logger.exception("a courier failed")
         while not self._is_over() and time.monotonic() < deadline:
-            time.sleep(0.02)
+            time.sleep(LOOK_INTERVAL)
         return [report(a.run, a.backend) for a in self._assignments]
 
     def leave_in_child(self) -> None:
         """Let go of all couriers in a forked child."""
-        for worker in self._workers:
+        for worker in self._workers.values():
             worker.leave_in_child()
-        self._workers = []
+        self._workers = {}
 
     def _sources(self) -> list[SourceWorker]:
-        return [worker for worker in self._workers if isinstance(worker, SourceWorker)]
+        return [w for w in self._workers.values() if isinstance(w, SourceWorker)]
 
     def _is_over(self) -> bool:
         """Tell whether all couriers stopped, or those that work on wait for a person."""
-        return all(worker.is_done() or worker.is_parked() for worker in self._workers)
+        return all(worker.is_done() or worker.is_parked() for worker in self._workers.values())
 
     def _watch(self) -> None:
         while not self._stop.wait(CHECK_INTERVAL):
-            for worker in self._workers:
+            for worker in self._workers.values():
                 try:
                     worker.check()
                 except OSError as error:  # noqa: PERF203 - e.g. no memory for a new process

@@ -218,7 +218,8 @@ class Tracker(Protocol):
     """One backend, for one run.
 
     Every method that takes records may raise `Retry`, `Refused` or `Parked`, or let the
-    client's exception out for `classify` to name. Each is called on the courier's thread only.
+    client's exception out for `classify` to name. Each is called on the courier's thread only,
+    `native` aside.
 
     Class attributes:
         name: what users write in ``report_to``.
@@ -322,6 +323,18 @@ class Tracker(Protocol):
     @abstractmethod
     def classify(self, error: Exception) -> TrackerError:
         """Name an exception that the client raised: `Retry`, `Refused` or `Parked`."""
+
+    def native(self) -> Any:
+        """Return the client's object of the started run, for those who also log by hand.
+
+        Called on the user's thread, while the courier works on. The first line of an adapter's
+        docstring tells the user what it is, the rest what to mind; an adapter whose client has
+        no such object leaves this method out.
+
+        Raises:
+            NotImplementedError: there is none.
+        """
+        raise NotImplementedError(f"the adapter of {self.name} hands out no object of its client")
 
 
 def classify_by_default(error: Exception) -> TrackerError:

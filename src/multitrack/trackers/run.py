@@ -53,6 +53,8 @@ logger = logging.getLogger("multitrack")
 
 FINISH_TIMEOUT = 60.0
 """Seconds for which `Run.finish` waits for delivery when nobody says otherwise."""
+NATIVE_TIMEOUT = 60.0
+"""Seconds for which `Run.native` waits for a client to start, when nobody says otherwise."""
 
 P = ParamSpec("P")
 
@@ -331,6 +333,35 @@ class Run:
                 self._append(Refused(time=time.time(), key=name, reason=reason))
             except Exception as error:  # a full process table, another writer: training goes on
                 logger.warning("the refusal of %s was not recorded: %s", name, error)
+
+    def native(self, backend: str, timeout: float = NATIVE_TIMEOUT) -> Any:
+        """Return a client's own object of this run, to log by hand beside what the run logs.
+
+        For scripts that already call a tracker by hand; the guide "Logging by hand" tells what
+        each backend hands out, and what to mind. Only for couriers in this process: with
+        ``delivery="thread"`` or ``"inline"``. What is logged through it is not in the journal: it
+        may block or raise, is lost if the client is, and reaches no other backend. Ask again
+        rather than keep it for long: a client that was restarted has another one.
+
+        Args:
+            backend: its name, as in ``report_to``.
+            timeout: seconds for which a client that is starting is waited for.
+
+        Raises:
+            ValueError: the run does not report to this backend.
+            RuntimeError: its client is in another process, waits for a person, or measures only;
+                or the run has ended.
+            TimeoutError: its client has not started in time; it goes on trying.
+            NotImplementedError: its adapter hands out no object.
+
+        Example:
+            >>> run = start_run(report_to="wandb", delivery="thread")
+            >>> run.native("wandb").log({"by_hand": 1})
+        """
+        with self._lock:
+            session = self._session
+            session.catch_up()
+        return session.native(backend, timeout)
 
     # -- what observes ---------------------------------------------------------------------
 

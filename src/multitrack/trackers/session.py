@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from multitrack.trackers import surroundings
 from multitrack.trackers.courier import read_header
@@ -79,8 +79,25 @@ class Session:
         if self.status != "running":
             self.status = "running"
             self._delivery.resume_sources()
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Let couriers on the calling thread deliver; others look for themselves."""
         if self._after_append:
             self._after_append()
+
+    def native(self, backend: str, timeout: float) -> Any:
+        """Return the client's object at one backend, as `Delivery.native` does.
+
+        Raises:
+            RuntimeError: also if the run has ended.
+        """
+        if self.status != "running":
+            raise RuntimeError(
+                f"run {self._run.run_id} has ended, and its clients with it; "
+                f"log something with the run first, and it goes on"
+            )
+        return self._delivery.native(backend, timeout)
 
     def stop_sources(self, timeout: float) -> None:
         """Let sources emit their last, before the outcome, in at most ``timeout`` seconds."""

@@ -79,6 +79,7 @@ def leave(run: Run) -> None:
             call_within(CLOSE_TIMEOUT, _disconnect, run)
         else:
             run.close()
+    run._tracker = None  # noqa: SLF001 - it keeps the files open as long as somebody has the run
     if repo.is_remote_repo:
         _forget(repo)
 

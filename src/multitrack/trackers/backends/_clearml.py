@@ -129,6 +129,9 @@ class Task(Protocol):
     def add_model(self, output: Output) -> None:
         """Add a model, where `holds_models`."""
 
+    def native(self) -> Any:
+        """Return the client's object of the task."""
+
     def end(self, status: EndStatus) -> None:
         """Set the outcome; all is stored on return."""
 

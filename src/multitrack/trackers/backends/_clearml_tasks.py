@@ -112,6 +112,7 @@ class OnlineTask(Task):
             self.id, self._project, self._session.get_app_server_host()
         )
         self._api.tasks.started(task=self.id, force=True)
+        self._by_hand: Any = None
 
     def _find_project(self, name: str) -> str:
         found = self._api.projects.get_all(name=f"^{re.escape(name)}$", only_fields=["id"])
@@ -200,8 +201,18 @@ class OnlineTask(Task):
         )
         return str(created.id)
 
+    def native(self) -> Any:
+        """Return the client's object of the task, which has threads of its own."""
+        from clearml import Task as ClientTask
+
+        if self._by_hand is None:
+            self._by_hand = ClientTask.get_task(task_id=self.id)
+        return self._by_hand
+
     def end(self, status: EndStatus) -> None:
         """Set the outcome."""
+        if self._by_hand:
+            self._by_hand.flush(wait_for_uploads=True)
         tell = getattr(self._api.tasks, ENDS[status])
         tell(task=self.id, force=True, status_reason=status)
 
@@ -217,6 +228,7 @@ class OfflineTask(Task):
     """
 
     holds_models: ClassVar[bool] = False  # an import looks for their files on this machine
+    _is_shared = False
 
     def __init__(self, wanted: Wanted) -> None:
         from clearml import Task as ClientTask
@@ -296,8 +308,15 @@ class OfflineTask(Task):
         """Never called: a session holds no models."""
         raise NotImplementedError
 
+    def native(self) -> Any:
+        """Return the client's object of the task, which has threads of its own."""
+        self._is_shared = True
+        return self._task
+
     def end(self, status: EndStatus) -> None:
         """Pack the folder, as the client would, but without printing where."""
+        if self._is_shared:
+            self._task.flush(wait_for_uploads=True)
         unfinished = self._zip.with_suffix(".tmp")
         with zipfile.ZipFile(unfinished, "w", compression=zipfile.ZIP_DEFLATED) as packed:
             for path in sorted(self._folder.rglob("*")):

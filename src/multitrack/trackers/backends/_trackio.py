@@ -13,6 +13,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from multitrack.trackers.backends._undisturbed import undisturbed
@@ -61,6 +62,7 @@ class Store:
         self._hf_token: str | None = None
         self._inbox: FragmentWriter | None = None
         self._artifacts: Any = None
+        self._lock = Lock()  # the user's thread may be the first to need the client's run
 
     def use_server(self, address: str, write_token: str | None) -> None:
         """Send to a self-hosted server, whose address may hold its token."""
@@ -130,20 +132,26 @@ class Store:
 
     def run_of_client(self) -> Any:
         """Return trackio's own run object, which alone can store artifacts."""
+        with self._lock:
+            if self._artifacts is None:
+                self._artifacts = self._open_run()
+        return self._artifacts
+
+    def _open_run(self) -> Any:
         from trackio.run import Run
 
-        if self._artifacts is None:
-            self._artifacts = Run(
-                url=next(iter(self.state.values()), None),
-                project=self._run["project"],
-                client=self._remote,
-                name=self._run["run"],
-                run_id=self._run["run_id"],
-                initial_last_step=0,
-                write_token=self._write_token,
-                **self.state,
-            )
-        return self._artifacts
+        run = Run(
+            url=next(iter(self.state.values()), None),
+            project=self._run["project"],
+            client=self._remote,
+            name=self._run["run"],
+            run_id=self._run["run_id"],
+            initial_last_step=0,
+            write_token=self._write_token,
+            **self.state,
+        )
+        run.config = {}  # which it would store in place of ours with its first row
+        return run
 
     def close(self) -> None:
         """Let go of the client's run, which at most waits half a minute for its own thread."""

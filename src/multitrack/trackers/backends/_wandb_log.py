@@ -24,6 +24,8 @@ FULL, FIRST, LAST = 1, 2, 4
 """Types of fragments; what is neither is in the middle of a record."""
 MARK = "acknowledged"
 """File in a session's folder."""
+SHARED = "shared"
+"""File in the folder of a session that somebody else logs to, too."""
 STEP = "train/global_step"
 """The column of the user's step, as transformers names it."""
 
@@ -61,6 +63,16 @@ def acknowledge(folder: Path) -> None:
 def is_acknowledged(folder: Path) -> bool:
     """Tell whether a session's folder is there and marked."""
     return (folder / MARK).exists()
+
+
+def share(folder: Path) -> None:
+    """Mark a session's folder: the numbers of its rows are not ours alone."""
+    (folder / SHARED).touch()
+
+
+def is_shared(folder: Path) -> bool:
+    """Tell whether somebody else logged to a session, too."""
+    return (folder / SHARED).exists()
 
 
 def read_run(folder: Path) -> WrittenRun:

@@ -223,6 +223,14 @@ class AimTracker(Tracker):
             repository.leave(self._aim)
         self._aim = None
 
+    def native(self) -> Run:
+        """Return Aim's ``Run``.
+
+        Any thread may log with it. A later value of one name, context and step replaces the
+        earlier: keep to names, or a context, of your own. Never log under an empty name.
+        """
+        return self._live
+
     def classify(self, error: Exception) -> TrackerError:
         """Tell a repository that is busy or away from one that a person must see to."""
         reason = str(error) or type(error).__name__

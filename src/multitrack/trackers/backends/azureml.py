@@ -234,6 +234,13 @@ class AzureMLTracker(Tracker):
         """Let go of the client."""
         self._watch.close()
 
+    def native(self) -> Run:
+        """Return Azure ML's ``Run``.
+
+        Any thread may log with it. Never call ``complete()``: Azure ML ends the job's run.
+        """
+        return self._azure
+
     def classify(self, error: Exception) -> TrackerError:
         """Tell a token that no longer counts from a service that is away."""
         return client.name_error(error)

@@ -284,6 +284,14 @@ class ClearMLTracker(Tracker):
     def abandon(self) -> None:
         """There is nothing to let go of: no thread, no buffer, no file."""
 
+    def native(self) -> Any:
+        """Return ClearML's ``Task``; it is not the current task.
+
+        Any thread may log with ``task.get_logger()``, which sends from threads of its own, every
+        few seconds. Never call ``close()`` or ``mark_completed()``.
+        """
+        return self._task.native()
+
     def classify(self, error: Exception) -> TrackerError:
         """Tell missing credentials from a server that is away."""
         return tasks.name_error(error)

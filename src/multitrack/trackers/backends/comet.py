@@ -305,6 +305,14 @@ class CometTracker(Tracker):
                 call_within(CLOSE_TIMEOUT, self._open.end)
         self._open = None
 
+    def native(self) -> CometExperiment:
+        """Return Comet's experiment.
+
+        Any thread may log with it. Give each call its ``step``: without one, the client takes
+        that of the journal's last row. An epoch must be given likewise.
+        """
+        return self._experiment
+
     def classify(self, error: Exception) -> TrackerError:
         """Tell a missing or wrong key from a server that is away."""
         return client.name_error(error)

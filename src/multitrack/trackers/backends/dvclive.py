@@ -227,6 +227,15 @@ class DVCLiveTracker(Tracker):
     def abandon(self) -> None:
         """Nothing: no file is open."""
 
+    def native(self) -> Live:
+        """Return DVCLive's ``Live``.
+
+        It has one step for all, and no lock: log by hand with ``delivery="inline"`` only, on the
+        thread of the training, and set ``live.step`` before. Never call ``end()`` or
+        ``next_step()``. Keep to names of your own.
+        """
+        return self._live
+
     def classify(self, error: Exception) -> TrackerError:
         """Tell what a person must see to from what another DVC command holds up."""
         if isinstance(error, PermissionError):

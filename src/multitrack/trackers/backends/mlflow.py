@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import msgspec
 
@@ -59,6 +59,18 @@ STATUSES: dict[EndStatus, str] = {
     "interrupted": "KILLED",
     "killed": "KILLED",
 }
+
+
+class ClientAndRun(NamedTuple):
+    """What logs to the run by hand.
+
+    Attributes:
+        client: knows the tracking server or store.
+        run_id: MLflow's id of the run.
+    """
+
+    client: MlflowClient
+    run_id: str
 
 
 class MLflowTracker(Tracker):
@@ -217,6 +229,15 @@ class MLflowTracker(Tracker):
 
     def abandon(self) -> None:
         """Leave everything as it is: the client holds nothing open."""
+
+    def native(self) -> ClientAndRun:
+        """Return a pair: the ``MlflowClient``, as ``client``, and MLflow's ``run_id``.
+
+        Any thread may log with it. For ``mlflow.log_metric`` and its like, call
+        ``mlflow.set_tracking_uri(client.tracking_uri)`` once, and give them ``run_id``, or
+        go on with the run by ``mlflow.start_run(run_id)``. A param has one value for ever.
+        """
+        return ClientAndRun(self._client, self._id)
 
     def classify(self, error: Exception) -> TrackerError:
         """Tell an outage from missing rights, and both from what MLflow cannot take."""

@@ -238,6 +238,13 @@ class NeptuneTracker(Tracker):
                 call_within(CLOSE_TIMEOUT, self._open.stop)
         self._open = None
 
+    def native(self) -> Run:
+        """Return Neptune's ``Run``.
+
+        Any thread may log with it. A path has one type for ever: keep to paths of your own.
+        """
+        return self._client
+
     def classify(self, error: Exception) -> TrackerError:
         """Start anew where the client has stopped."""
         from neptune.exceptions import InactiveContainerException

@@ -306,6 +306,14 @@ class SwanLabTracker(Tracker):
                 call_within(CLOSE_TIMEOUT, self._open.finish, state="aborted", error="abandoned")
         self._open = None
 
+    def native(self) -> Run:
+        """Return SwanLab's ``Run``.
+
+        Any thread may log with it. Of one name and step, the client keeps what came first: keep
+        to names of your own.
+        """
+        return self._client
+
     def classify(self, error: Exception) -> TrackerError:
         """Tell a missing or wrong key from a server that is away."""
         return rules.name_error(error, self._settings.api_host)

@@ -208,6 +208,14 @@ class TensorBoardTracker(Tracker):
         """Close the event file."""
         self._open.close()
 
+    def native(self) -> Path:
+        """Return the folder of the run's event files: its client has no other object.
+
+        Give a ``SummaryWriter`` of yours a folder in it, such as ``folder / "by-hand"``, which
+        TensorBoard shows as a run beside: of two growing files in one folder it reads one.
+        """
+        return self._log.path
+
     def classify(self, error: Exception) -> TrackerError:
         """Wait for a person where the folder cannot be written, pass over what has no place."""
         if isinstance(error, PermissionError | NotADirectoryError | FileExistsError):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from multitrack.trackers.backends import _trackio as place
 from multitrack.trackers.backends._config import RunConfig
@@ -41,6 +41,9 @@ from multitrack.trackers.records import (
     Video,
 )
 from multitrack.trackers.settings import Env, Settings
+
+if TYPE_CHECKING:
+    from trackio.run import Run
 
 
 class TrackioSettings(Settings, frozen=True):
@@ -222,6 +225,14 @@ class TrackioTracker(Tracker):
     def abandon(self) -> None:
         """Let go of the client; with artifacts, this may take half a minute."""
         self._open.close()
+
+    def native(self) -> Run:
+        """Return Trackio's ``Run``.
+
+        Any thread may log with it. Its rows are stored half a second later, with the time of
+        that, and count their own steps unless ``step`` is given.
+        """
+        return self._store.run_of_client()
 
     def classify(self, error: Exception) -> TrackerError:
         """Tell a missing token from a server that is down and from a busy database."""

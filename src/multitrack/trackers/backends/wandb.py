@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from html import escape as escape_html
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
@@ -97,7 +98,8 @@ class WandbTracker(Tracker):
     def __init__(self, settings: WandbSettings) -> None:
         self._settings = settings
         self._run: Run | None = None
-        self._is_closed = False
+        self._is_closed = self._is_shared = False
+        self._lock = Lock()
 
     def start(self, run: RunInfo) -> Attachment:
         """Start a session of the run, after those that were acknowledged."""
@@ -112,7 +114,8 @@ class WandbTracker(Tracker):
             if folder.name.startswith("offline-run-"):
                 shutil.rmtree(folder, ignore_errors=True)
         self._run = self._open(run, is_resumed=len(earlier) > len(undone))
-        self._take_up([log.read_run(folder) for folder in done], is_repeat=bool(undone))
+        is_repeat = any(not log.is_shared(folder) for folder in undone)
+        self._take_up([log.read_run(folder) for folder in done], is_repeat=is_repeat)
         self._describe(run.header)
         return Attachment(
             id=self._run.id,
@@ -260,6 +263,18 @@ class WandbTracker(Tracker):
         with suppress(Exception, SystemExit):
             call_within(CLOSE_TIMEOUT, client.close, self._run)
 
+    def native(self) -> Run:
+        """Return W&B's ``Run``; it is not ``wandb.run``.
+
+        Any thread may log with it. Log without ``step``: the client drops what comes at a step
+        below the last, and rows of both hands have one count. From the first call on, the rows
+        of the journal take their numbers from it, too; ``train/global_step`` keeps their step.
+        """
+        with self._lock:
+            self._is_shared = True
+            log.share(self._folder)
+        return self._client
+
     def classify(self, error: Exception) -> TrackerError:
         """Tell a client that died from a server that answers no, and from one that is away."""
         return client.classify(error, is_open=self._run is not None)
@@ -371,7 +386,9 @@ class WandbTracker(Tracker):
         row = {log.STEP: record.step, **epoch, **taken, "_timestamp": record.time}
         if taken and log.fingerprint(row) not in self._known:
             self._number = max(record.step, self._number + 1)
-            self._client.log(row, step=self._number)
+            with self._lock:
+                number = None if self._is_shared else self._number
+                self._client.log(row, step=number, commit=True)
         return values.keys() - taken.keys()
 
     def _show(self, record: Text | Histogram | Table | Media, media: object) -> None:

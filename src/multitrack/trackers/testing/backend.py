@@ -33,6 +33,8 @@ class Backend:
         keeps_media_step: whether texts, files and tables keep their step.
         keeps_name, keeps_project, keeps_notes: whether the run's are kept.
         output: regular expressions for lines that the client prints and nobody can stop.
+        by_hand: a statement that logs ``value`` at ``step`` as ``by_hand`` with what
+            `Tracker.native` returned, ``native``; None where the adapter has no such method.
     """
 
     tracker: ClassVar[str]
@@ -47,6 +49,7 @@ class Backend:
     keeps_project: ClassVar[bool] = True
     keeps_notes: ClassVar[bool] = True
     output: ClassVar[Sequence[str]] = ()
+    by_hand: ClassVar[str | None] = None
 
     def environ(self, tmp_path: Path) -> dict[str, str]:
         """Return variables with which the real client stores below ``tmp_path``, offline.

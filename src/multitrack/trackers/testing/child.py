@@ -1,6 +1,7 @@
 """Trainers for the suite: each is a process of its own.
 
 ``python -m multitrack.trackers.testing.child die|thread BACKEND FOLDER``
+``python -m multitrack.trackers.testing.child native BACKEND FOLDER STATEMENT``
 """
 
 from __future__ import annotations
@@ -9,10 +10,17 @@ import os
 import random
 import signal
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from multitrack.trackers.run import Run
 from multitrack.trackers.start import start_run
+
+BY_HAND, LOGGED = [0.5, 1.5, 2.5, 3.5], [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+"""What `native` logs by hand as ``by_hand``, and by the run as ``loss``."""
+TIMEOUT = 120.0
 
 
 def die(backend: str, folder: Path) -> None:
@@ -31,11 +39,43 @@ def thread(backend: str, folder: Path) -> None:
     )
     run.log({"loss": 0.5}, step=1)
     run.log_text("note", "words")
-    [report] = run.finish(quiet=True, timeout=120)
-    if not report.delivered:
-        raise SystemExit(f"not delivered: {report}")
+    _finish(run)
     if _random_states() != before:
         raise SystemExit("the global random generators were used or seeded; give them back")
+
+
+def native(backend: str, folder: Path, statement: str) -> None:
+    """Log by the run and by hand in turn; then go on with the run, and do so again."""
+    run = start_run(report_to=[backend], dir=folder / "multitrack", delivery="thread")
+    for turn in range(2):
+        first = 3 * turn
+        for step in (first, first + 1):
+            run.log({"loss": LOGGED[step]}, step=step)
+        client = run.native(backend, timeout=TIMEOUT)
+        _await_caught_up(run, backend)
+        for step, value in enumerate(BY_HAND[2 * turn : 2 * turn + 2], start=first):
+            exec(statement, {"native": client, "step": step, "value": value})  # noqa: S102 - a test's
+        run.log({"loss": LOGGED[first + 2]}, step=first + 2)
+        _finish(run)
+        try:
+            run.native(backend)
+        except RuntimeError:
+            continue
+        raise SystemExit("native() hands out the client of a run that has ended")
+
+
+def _await_caught_up(run: Run, backend: str) -> None:
+    deadline = time.monotonic() + TIMEOUT
+    while run.folder.courier(backend).read_state().phase != "waiting":
+        if time.monotonic() > deadline:
+            raise SystemExit(f"the courier hangs: {run.folder.courier(backend).read_state()}")
+        time.sleep(0.05)
+
+
+def _finish(run: Run) -> None:
+    [report] = run.finish(quiet=True, timeout=TIMEOUT)
+    if not report.delivered:
+        raise SystemExit(f"not delivered: {report}")
 
 
 def _random_states() -> tuple[object, ...]:
@@ -48,4 +88,5 @@ def _random_states() -> tuple[object, ...]:
 
 
 if __name__ == "__main__":
-    {"die": die, "thread": thread}[sys.argv[1]](sys.argv[2], Path(sys.argv[3]))
+    children: dict[str, Callable[..., None]] = {"die": die, "thread": thread, "native": native}
+    children[sys.argv[1]](sys.argv[2], Path(sys.argv[3]), *sys.argv[4:])

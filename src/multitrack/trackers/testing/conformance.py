@@ -6,10 +6,13 @@ from multitrack.trackers.testing.adapter_cases import AdapterCases
 from multitrack.trackers.testing.delivery_cases import DeliveryCases
 from multitrack.trackers.testing.media_cases import MediaCases
 from multitrack.trackers.testing.metric_cases import MetricCases
+from multitrack.trackers.testing.native_cases import NativeCases
 from multitrack.trackers.testing.tree_cases import TreeCases
 
 
-class TrackerConformance(AdapterCases, TreeCases, MetricCases, MediaCases, DeliveryCases):
+class TrackerConformance(
+    AdapterCases, TreeCases, MetricCases, MediaCases, DeliveryCases, NativeCases
+):
     """The conformance suite. Subclass it in a backend's test file; pytest finds the tests.
 
     Each test records a run with `multitrack.start_run`, delivers it with a courier process and
