@@ -1,10 +1,11 @@
-"""What tracking costs a whole training: multitrack beside transformers' own callbacks.
+"""What tracking costs a whole training: multitrack beside the trackers that each host brings.
 
     python benchmarks/training.py
 
-Each variant trains the same model on the same data with transformers' Trainer, logging every
-step, in a process of its own; rounds alternate between the variants. The figure is the wall time
-of ``trainer.train()``, and its ratio to the same round's training with no tracker.
+Each variant trains the same model on the same data, logging every step to TensorBoard, MLflow
+(SQLite) and Weights & Biases (offline), in a process of its own; rounds alternate between the
+variants. The figure is the wall time of training, and its ratio to the same round's training in
+that host with no tracker.
 """
 
 from __future__ import annotations
@@ -14,76 +15,35 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from machine import spread, write_results
 from rich.console import Console
 from rich.table import Table
+from training_hosts import HOSTS, TRACKERS
 
-BACKENDS = ["tensorboard", "mlflow", "wandb"]
 MARK = "seconds of training: "
-VARIANTS = ("none", "multitrack", "transformers")
+OFFLINE = {"WANDB_MODE": "offline", "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
+
+Round = dict[str, dict[str, float]]
 
 
-def train(variant: str, steps: int) -> float:
-    """Train and return the seconds that it took."""
+def train(host: str, trackers: str, steps: int) -> None:
+    """Train in this process, and print the seconds that it took."""
     import torch
-    from transformers import Trainer, TrainingArguments
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
     os.chdir(tempfile.mkdtemp())
-    trainer = Trainer(
-        model=_model(),
-        args=TrainingArguments(
-            output_dir="out",
-            max_steps=steps,
-            per_device_train_batch_size=32,
-            logging_steps=1,
-            save_strategy="no",
-            disable_tqdm=True,
-            use_cpu=True,
-            report_to=BACKENDS if variant == "transformers" else "none",
-        ),
-        train_dataset=[
-            {"inputs": torch.randn(64), "labels": torch.tensor(i % 10)} for i in range(1024)
-        ],
-        callbacks=_callbacks(variant),
-    )
-    start = time.perf_counter()
-    trainer.train()
-    return time.perf_counter() - start
+    seconds = HOSTS[host](trackers, steps)
+    sys.stdout.write(f"\n{MARK}{seconds}\n")
 
 
-def _model():
-    from torch import nn
-
-    class Classifier(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layers = nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 10))
-            self.criterion = nn.CrossEntropyLoss()
-
-        def forward(self, inputs, labels):
-            logits = self.layers(inputs)
-            return {"loss": self.criterion(logits, labels), "logits": logits}
-
-    return Classifier()
-
-
-def _callbacks(variant: str):
-    if variant != "multitrack":
-        return []
-    from multitrack import TrackingCallback
-
-    return [TrackingCallback(report_to=BACKENDS, finish_timeout=120)]
-
-
-def run_round(variant: str, steps: int) -> float:
+def run_once(host: str, trackers: str, steps: int) -> float:
     """Train in a process of its own, which also waits for all delivery."""
-    command = [sys.executable, __file__, "--variant", variant, "--steps", str(steps)]
-    environment = {**os.environ, "WANDB_MODE": "offline", "PYTHONDONTWRITEBYTECODE": ""}
+    command = [sys.executable, __file__, "--host", host, "--trackers", trackers]
+    command += ["--steps", str(steps)]
+    environment = {**os.environ, **OFFLINE, "PYTHONDONTWRITEBYTECODE": ""}
     output = subprocess.run(command, env=environment, capture_output=True, check=True, text=True)
     [line] = [line for line in output.stdout.splitlines() if line.startswith(MARK)]
     return float(line.removeprefix(MARK))
@@ -94,26 +54,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=2_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--host", choices=HOSTS, help="only this one")
     parser.add_argument("--json", type=Path, help="folder for training.json")
-    parser.add_argument("--variant", choices=VARIANTS, help=argparse.SUPPRESS)
+    parser.add_argument("--trackers", choices=TRACKERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.variant:
-        seconds = train(options.variant, options.steps)
-        sys.stdout.write(f"\n{MARK}{seconds}\n")
+    if options.trackers:
+        train(options.host, options.trackers, options.steps)
         return
-    rounds = [
-        {variant: run_round(variant, options.steps) for variant in VARIANTS}
+    hosts = [options.host] if options.host else list(HOSTS)
+    rounds: list[Round] = [
+        {host: {t: run_once(host, t, options.steps) for t in TRACKERS} for host in hosts}
         for _ in range(options.rounds)
     ]
-    table = Table(title=f"{options.steps} steps, logging every step: median over rounds (range)")
-    for column in ("trackers", "seconds", "ratio to none"):
-        table.add_column(column)
-    for variant in VARIANTS:
-        seconds = [row[variant] for row in rounds]
-        ratios = [row[variant] / row["none"] for row in rounds]
-        table.add_row(variant, spread(seconds), spread(ratios))
-    Console(width=100).print(table)
+    show(rounds, options.steps)
     write_results("training", {"steps": options.steps, "rounds": rounds}, options.json)
+
+
+def show(rounds: list[Round], steps: int) -> None:
+    """Print the medians over the rounds with their range."""
+    table = Table(title=f"{steps} steps, each logged: median over rounds (range)")
+    for column in ("host", "trackers", "seconds", "ratio to none"):
+        table.add_column(column)
+    for host in rounds[0]:
+        for trackers in TRACKERS:
+            seconds = [row[host][trackers] for row in rounds]
+            ratios = [row[host][trackers] / row[host]["none"] for row in rounds]
+            table.add_row(host, trackers, spread(seconds), spread(ratios))
+    Console(width=100).print(table)
 
 
 if __name__ == "__main__":

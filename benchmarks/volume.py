@@ -91,9 +91,10 @@ def measure_checkpoint(folder: Path, size: int) -> Rows:
 
 
 def measure_runs(folder: Path, count: int) -> Rows:
-    """Look through a directory of many delivered runs."""
+    """Look through a directory of many delivered runs, of a hundred steps each."""
     run = start(folder / "one")
-    run.log({"train/loss": 1.0}, step=1)
+    for step in range(100):
+        run.log({"train/loss": step / 7, "train/accuracy": step / 9, "lr": 1e-3}, step=step)
     run.finish(quiet=True)
     journal = run.folder.journal.read_bytes()
     for number in range(count):
