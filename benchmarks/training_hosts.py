@@ -26,6 +26,7 @@ class Classifier(nn.Module):
         self.criterion = nn.CrossEntropyLoss()
 
     def forward(self, inputs, labels):
+        """Return the loss and the logits of a batch."""
         logits = self.layers(inputs)
         return {"loss": self.criterion(logits, labels), "logits": logits}
 
