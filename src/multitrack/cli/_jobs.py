@@ -124,9 +124,10 @@ def find_jobs(
         with suppress(UnreadableRunError):
             seen = glance(folder)
             for backend in to or seen.couriers:
-                job = Job(folder, backend, seen.size, watch=watch)
-                if not job.standing().is_complete:
-                    yield job
+                state = seen.couriers.get(backend) or folder.courier(backend).read_state()
+                one = standing(folder, backend, state, size=seen.size, status=seen.status)
+                if not one.is_complete:
+                    yield Job(folder, backend, seen.size, watch=watch)
 
 
 class Crew:

@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.text import Text
 
 from multitrack.cli._output import (
-    GAP,
     NOTHING,
     STATUS_STYLES,
     console,
@@ -19,7 +18,7 @@ from multitrack.cli._output import (
     moment,
     number,
     plural,
-    table,
+    print_lines,
     write_json,
 )
 from multitrack.cli._select import short_id
@@ -28,7 +27,6 @@ from multitrack.trackers.history import Glance, UnreadableRunError, glance
 from multitrack.trackers.standing import Standing, standing
 
 COLUMNS = ("run", "name", "status", "started", "took", "steps", "delivery")
-NAME = COLUMNS.index("name")
 WIDE = 110
 """Columns from which on ids, times and backends are shown in full."""
 
@@ -83,14 +81,7 @@ def run_seconds(seen: Glance) -> float:
 def _print_table(out: Console, folders: list[RunFolder]) -> None:
     is_wide = out.width >= WIDE
     rows = [_row(folder, is_wide=is_wide) for folder in folders]
-    made = table(*COLUMNS, numbers=("took", "steps"))
-    for row in rows:
-        made.add_row(*row)
-    widths = [max(map(len, cells)) for cells in zip(COLUMNS, *rows, strict=True)]
-    others = sum(widths) - widths[NAME] + GAP * len(widths)
-    made.columns[NAME].overflow = "ellipsis"  # only a name may be cut
-    made.columns[NAME].max_width = max(len(COLUMNS[NAME]), out.width - others)
-    out.print(made)
+    print_lines(out, COLUMNS, rows, numbers=("took", "steps"), cut="name")
 
 
 def _row(folder: RunFolder, *, is_wide: bool) -> list[Text | str]:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -196,11 +197,11 @@ def glance(folder: RunFolder) -> Glance:
         header = _header(folder, file.readline(MAX_LINE))
         size = whole_size(file.fileno())
         records = _last_records(file.fileno(), size)
-    last = records[0] if records else header
-    step = next((record.step for record in records if isinstance(record, Stepped)), None)
-    couriers = {
-        name: folder.courier(name).read_state() for name in backends_of(folder, header.report_to)
-    }
+    last = next(records, header)
+    stepped = (r for r in chain((last,), records) if isinstance(r, Stepped))
+    step = next((record.step for record in stepped), None)
+    states = {courier.backend: courier.read_state() for courier in folder.couriers()}
+    couriers = {name: states.get(name) or CourierState() for name in [*header.report_to, *states]}
     return Glance(folder, header, status_of(folder, last), last.time, step, size, couriers)
 
 
@@ -271,10 +272,10 @@ def _entries(journal: Path) -> Iterator[Entry | Corrupt]:
             yield from entries
 
 
-def _last_records(descriptor: int, size: int) -> list[AnyRecord]:
-    """Return the readable records of a journal's end, the last first."""
+def _last_records(descriptor: int, size: int) -> Iterator[AnyRecord]:
+    """Return the readable records of a journal's end, the last first, read one by one."""
     lines = reversed(_last_lines(descriptor, size))
-    return [record for record in map(_decode, lines) if record]
+    return (record for record in map(_decode, lines) if record)
 
 
 def _last_lines(descriptor: int, size: int) -> list[bytes]:
