@@ -16,7 +16,7 @@ import numpy as np
 
 from multitrack.trackers.folder import RunFolder
 from multitrack.trackers.history import History, UnreadableRunError, status_of
-from multitrack.trackers.journal import Corrupt, JournalReader
+from multitrack.trackers.journal import Corrupt, Entry, JournalReader
 from multitrack.trackers.records import (
     AnyRecord,
     Header,
@@ -127,23 +127,23 @@ class Recorded(History):
 
 
 class RunIndex:
-    """One run, as far as its journal was read.
+    """One run, as far as its journal was read; nothing is read before it is looked at.
 
     Args:
         folder: the run's folder.
-
-    Raises:
-        UnreadableRunError: the journal does not start with a header, or is no file of its own.
-        OSError: the journal cannot be read.
     """
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self.lock = threading.RLock()
+        self._recorded: Recorded | None = None
         self._offset = 0
         self._mark = 0
-        require_own_file(folder.journal)
-        self.recorded = self._begin()
+
+    @property
+    def nbytes(self) -> int:
+        """About how much memory this takes."""
+        return self._recorded.nbytes if self._recorded else 0
 
     def refresh(self) -> Recorded:
         """Read what came since; all anew, if it is another journal by now.
@@ -156,34 +156,29 @@ class RunIndex:
         """
         require_own_file(self.folder.journal)
         with closing(JournalReader(self.folder.journal, self._offset)) as reader:
-            is_same = reader.unread() >= 0 and reader.mark(self._offset) == self._mark
-            if is_same:
-                self._read_on(reader)
-        if not is_same:
-            self._offset = 0
-            self.recorded = self._begin()
-        self.recorded.status = status_of(self.folder, self.recorded.last or self.recorded.header)
-        return self.recorded
+            if self._recorded is None or reader.mark(self._offset) != self._mark:
+                reader.offset = 0
+                self._recorded = self._begin(reader)
+            self._read_on(reader, self._recorded)
+        recorded = self._recorded
+        recorded.status = status_of(self.folder, recorded.last or recorded.header)
+        return recorded
 
-    def _begin(self) -> Recorded:
-        with closing(JournalReader(self.folder.journal)) as reader:
-            first = next(iter(reader.read(1)), None)
-            if first is None or isinstance(first, Corrupt) or not isinstance(first.record, Header):
-                raise UnreadableRunError(
-                    f"{self.folder.journal} does not start with the header of a run."
-                )
-            self.recorded = Recorded(self.folder, first.record)
-            self.recorded.take(first.record, Span(first.start, first.end))
-            self._read_on(reader)
-        return self.recorded
+    def _begin(self, reader: JournalReader) -> Recorded:
+        first = next(iter(reader.read(1)), None)
+        if isinstance(first, Entry) and isinstance(first.record, Header):
+            recorded = Recorded(self.folder, first.record)
+            recorded.take(first.record, Span(first.start, first.end))
+            return recorded
+        raise UnreadableRunError(f"{self.folder.journal} does not start with the header of a run.")
 
-    def _read_on(self, reader: JournalReader) -> None:
+    def _read_on(self, reader: JournalReader, recorded: Recorded) -> None:
         while entries := reader.read(BATCH):
             for entry in entries:
                 if isinstance(entry, Corrupt):
-                    self.recorded.corrupt += 1
+                    recorded.corrupt += 1
                 else:
-                    self.recorded.take(entry.record, Span(entry.start, entry.end))
+                    recorded.take(entry.record, Span(entry.start, entry.end))
         self._offset, self._mark = reader.offset, reader.mark(reader.offset)
 
 

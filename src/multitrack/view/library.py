@@ -75,13 +75,14 @@ class Library:
     def _index(self, run_id: str) -> RunIndex:
         folder = self.folder(run_id)
         with self._lock:
-            index = self._indexes.setdefault(run_id, RunIndex(folder))
+            if run_id not in self._indexes:
+                self._indexes[run_id] = RunIndex(folder)
             self._indexes.move_to_end(run_id)
-        return index
+            return self._indexes[run_id]
 
     def _drop_old_ones(self, keep: str) -> None:
         with self._lock:
-            total = sum(index.recorded.nbytes for index in self._indexes.values())
+            total = sum(index.nbytes for index in self._indexes.values())
             for run_id in list(self._indexes):
                 if total > self._memory and run_id != keep:
-                    total -= self._indexes.pop(run_id).recorded.nbytes
+                    total -= self._indexes.pop(run_id).nbytes

@@ -85,7 +85,8 @@ def _listen(port: int | None) -> socket.socket:
 
 
 def _bind(port: int) -> socket.socket:
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    tcp = socket.IPPROTO_TCP  # said, so that asyncio sends answers without delay
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, tcp)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((HOST, port))

@@ -1,0 +1,179 @@
+"""What `multitrack view` takes: a thousand runs in a folder, a million points in one of them.
+
+    python benchmarks/view.py                            # a minute
+    python benchmarks/view.py --runs 100 --points 10000  # a look
+
+The server is a process of its own, asked over one connection. Times are those of whole answers:
+cold is the first one, warm are those that follow. Memory is the server's resident set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlencode
+
+from machine import spread, write_results
+from rich.console import Console
+from rich.table import Table
+from volume import resident
+
+import multitrack
+from multitrack.trackers.folder import RunFolder
+
+METRIC = "train/loss"
+BACKENDS = ("mlflow", "tensorboard", "wandb")
+PARAMS = {f"group{n // 10}": {f"param{m}": m / 7 for m in range(10)} for n in range(0, 50, 10)}
+ADDRESS = re.compile(r"http://(?P<host>[\d.]+):(?P<port>\d+)/\?token=(?P<token>\S+)")
+
+Rows = dict[str, str]
+
+
+class Page:
+    """What asks the server, as the page does.
+
+    Args:
+        process: the server.
+    """
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        found = next(filter(None, map(ADDRESS.search, process.stdout)))
+        self.pid = process.pid
+        self._connection = HTTPConnection(found["host"], int(found["port"]))
+        self._headers = {"Authorization": f"Bearer {found['token']}"}
+        self._tag = ""
+
+    def ask(self, path: str, *, is_known: bool = False, **query: object) -> tuple[float, int]:
+        """Return the milliseconds that an answer took, and its bytes."""
+        headers = {**self._headers, **({"If-None-Match": self._tag} if is_known else {})}
+        began = time.perf_counter()
+        self._connection.request("GET", f"{path}?{urlencode(query)}", headers=headers)
+        answer = self._connection.getresponse()
+        content = answer.read()
+        taken = 1000 * (time.perf_counter() - began)
+        assert answer.status == (304 if is_known else 200), content
+        self._tag = answer.headers.get("ETag", "")
+        return taken, len(content)
+
+    def measure(self, what: str, times: int, path: str, **query: object) -> Rows:
+        """Ask once cold and then ``times`` warm."""
+        cold, size = self.ask(path, **query)
+        warm = [self.ask(path, **query)[0] for _ in range(times)]
+        return {
+            f"{what}, cold": f"{cold:.0f} ms",
+            f"{what}, warm": f"{spread(warm)} ms, {size / 1000:,.0f} kB",
+        }
+
+    def measure_known(self, what: str, times: int, path: str) -> Rows:
+        """Ask for what is known already."""
+        self.ask(path)
+        return {f"{what}, nothing new": f"{spread([self.known(path) for _ in range(times)])} ms"}
+
+    def known(self, path: str) -> float:
+        """Return the milliseconds of an answer that says that nothing changed."""
+        return self.ask(path, is_known=True)[0]
+
+    def memory(self, when: str) -> Rows:
+        """Return the server's memory."""
+        return {f"server's memory, {when}": f"{resident(self.pid):.0f} MB"}
+
+
+def make_runs(folder: Path, count: int) -> None:
+    """Make runs with fifty params and three backends, all delivered."""
+    run = multitrack.start_run(
+        "bench", "one", dir=folder / "one", report_to="tensorboard", delivery="later", config=PARAMS
+    )
+    for step in range(500):
+        run.log({METRIC: 1 / (step + 1), "train/accuracy": 0.5, "lr": 1e-3}, step=step)
+    run.finish(quiet=True)
+    journal = run.folder.journal.read_bytes()
+    for number in range(count):
+        copy = RunFolder(folder / "runs" / f"run-{number:06d}")
+        copy.create()
+        copy.journal.write_bytes(journal.replace(run.id.encode(), copy.run_id.encode()))
+        for backend in BACKENDS:
+            courier = copy.courier(backend)
+            courier.create()
+            state = courier.read_state()
+            state.offset, state.phase = copy.journal.stat().st_size, "done"
+            courier.write_state(state)
+
+
+def make_long_run(folder: Path, points: int) -> str:
+    """Log that many points of one metric, and return the run's id."""
+    run = multitrack.start_run(
+        "bench", "long", dir=folder / "runs", report_to="tensorboard", delivery="later"
+    )
+    for step in range(points):
+        run.log({METRIC: (step * 7919 % 1000) / (step + 1)}, step=step, epoch=step / 1000)
+    run.finish(quiet=True)
+    return run.id
+
+
+@contextmanager
+def served(directory: Path) -> Iterator[Page]:
+    """Serve a directory while the block runs."""
+    command = [sys.executable, "-m", "multitrack", "view", str(directory), "--port", "0"]
+    server = subprocess.Popen([*command, "--no-open"], stdout=subprocess.PIPE, text=True)
+    try:
+        yield Page(server)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def measure(page: Page, run_id: str, times: int) -> Rows:
+    """Ask for everything that the page polls or draws."""
+    curve = {"run": run_id, "name": METRIC, "points": 800}
+    zoom = {"from": 1000, "to": 2000}
+    series = "/api/series"
+    return {
+        **page.memory("at the start"),
+        **page.measure("/api/runs", times, "/api/runs"),
+        **page.measure_known("/api/runs", times, "/api/runs"),
+        **page.memory("with the table"),
+        **page.measure(series, times, series, **curve),
+        **page.measure(f"{series}, smoothed", times, series, **curve, smooth=0.99),
+        **page.measure(f"{series}, over epochs", times, series, **curve, axis="epoch"),
+        **page.measure(f"{series}, zoomed in", times, series, **curve, **zoom),
+        **page.measure("/api/runs/ID", times, f"/api/runs/{run_id}"),
+        **page.memory("with the long run"),
+    }
+
+
+def main() -> None:
+    """Measure, print a table, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--points", type=int, default=1_000_000)
+    parser.add_argument("--times", type=int, default=30, help="warm answers of each kind")
+    parser.add_argument("--json", type=Path, help="folder for view.json")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ["TENSORBOARD_LOGGING_DIR"] = f"{folder}/board"
+        make_runs(folder, options.runs)
+        run_id = make_long_run(folder, options.points)
+        with served(folder / "runs") as page:
+            rows = measure(page, run_id, options.times)
+    table = Table(title=f"{options.runs:,} runs, and one with {options.points:,} points")
+    for column in ("what", "median and range"):
+        table.add_column(column)
+    for what, found in rows.items():
+        table.add_row(what, found)
+    Console(width=120).print(table)
+    amounts = {"runs": options.runs, "points": options.points}
+    write_results("view", {**amounts, "rows": rows}, options.json)
+
+
+if __name__ == "__main__":
+    main()
