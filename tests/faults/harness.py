@@ -16,6 +16,8 @@ HERE = Path(__file__).parent
 TRIES = int(os.environ.get("MULTITRACK_FAULT_TRIES", "1"))
 """Kills per kind: few by default, many for the figures in docs/reliability.md."""
 CHECKED = os.environ.get("MULTITRACK_FAULT_BACKENDS", "tensorboard mlflow wandb").split()
+PATIENCE = 300.0
+"""Seconds for what a training does; its end alone may wait 120 for delivery."""
 INSTALLED = [name for name in CHECKED if registry.is_installed(name)]
 
 
@@ -56,7 +58,7 @@ class Training:
         return self
 
     def wait_for_steps(self, count):
-        wait_until(lambda: len(self.returned()) >= count, 60)
+        wait_until(lambda: len(self.returned()) >= count, PATIENCE)
 
     def returned(self):
         """Return the steps whose ``log`` call returned."""
@@ -67,12 +69,12 @@ class Training:
     def end(self):
         """Let the training end after the step that it is at, and return what it printed."""
         self.stop_file.touch()
-        output, _ = self.process.communicate(timeout=180)
+        output, _ = self.process.communicate(timeout=PATIENCE)
         return output
 
     def kill(self, sent=signal.SIGKILL):
         self.process.send_signal(sent)
-        self.process.communicate(timeout=120)
+        self.process.communicate(timeout=PATIENCE)
 
     @property
     def run(self) -> RunFolder:

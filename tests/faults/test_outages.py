@@ -3,8 +3,6 @@
 import shutil
 import subprocess
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from harness import INSTALLED, wait_until
@@ -14,45 +12,10 @@ if "mlflow" not in INSTALLED:
 
 from mlflow import MlflowClient
 from mlflow_server import Server
+from outage import STEPS, TROUBLES, Outage, endure
 from proxy import Proxy
 
 import multitrack
-
-STEPS = 300
-LIMIT = 6.0
-"""Seconds that the end of each run waits for delivery."""
-SLACK = 10.0
-"""Seconds for what else an end does on a busy machine."""
-TROUBLES = {
-    "refused connections": {},
-    "black hole": {"delay": 3600.0},
-    "500": {"status": 500},
-    "401": {"status": 401},
-    "429": {"status": 429, "headers": {"Retry-After": "2"}},
-    "2 s a call": {"delay": 2.0},
-}
-
-
-class Outage:
-    """A run that was logged, and ended, while its server was in trouble."""
-
-    def __init__(self, trouble, proxy, folder):
-        self.proxy = proxy
-        if trouble == "refused connections":
-            proxy.close()
-        settings = {"mlflow": {"tracking_uri": proxy.uri}}
-        self.run = multitrack.start_run(
-            "outages", trouble, report_to="mlflow", dir=folder, settings=settings
-        )
-        started = time.monotonic()
-        for step in range(STEPS):
-            self.run.log({"train/loss": step / 7}, step=step)
-        self.logged_in = time.monotonic() - started
-
-    def end(self):
-        started = time.monotonic()
-        [self.report] = self.run.finish(timeout=LIMIT, quiet=True)
-        self.ended_in = time.monotonic() - started
 
 
 @pytest.fixture(scope="module")
@@ -78,20 +41,10 @@ def outages(tmp_path_factory, server, patience):
     """All troubles at once, each with a run of its own; then they end, and the rest is brought."""
     folder = tmp_path_factory.mktemp("outages")
     found = {
-        name: Outage(name, Proxy(server.uri, **trouble), folder)
+        name: Outage(name, Proxy(server.uri, **trouble), folder, "mlflow", "tracking_uri")
         for name, trouble in TROUBLES.items()
     }
-    for one in found.values():
-        courier = one.run.folder.courier("mlflow")
-        wait_until(lambda c=courier: c.read_state().phase != "starting", 120, courier.log)
-    with ThreadPoolExecutor(len(found)) as pool:
-        list(pool.map(Outage.end, found.values()))
-    for one in found.values():
-        one.proxy.recover()
-    command = [sys.executable, "-m", "multitrack", "sync", str(folder), "--jobs", "2"]
-    deadline = time.monotonic() + 180
-    while subprocess.run(command, check=False, capture_output=True).returncode:
-        assert time.monotonic() < deadline, "what was left could not be brought"
+    endure(found, folder)
     yield found
     for one in found.values():
         one.proxy.close()
@@ -99,26 +52,12 @@ def outages(tmp_path_factory, server, patience):
 
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_training_and_its_end_are_not_held_up(outages, trouble):
-    one = outages[trouble]
-    assert one.logged_in < SLACK
-    assert one.ended_in < LIMIT + SLACK
-    assert one.run.status == "finished"
+    outages[trouble].assert_unhurt()
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_the_end_says_what_is_left_why_and_what_to_type(outages, trouble):
-    one = outages[trouble]
-    if one.report.delivered:
-        assert trouble == "2 s a call", "slow is not down"
-        return
-    said = str(one.report)
-    assert f"{STEPS + 2} records pending" in said or trouble == "2 s a call"
-    assert said.endswith(f"deliver with: multitrack sync {one.run.folder.path} --to mlflow")
-    if trouble == "401":
-        assert "MLFLOW_TRACKING_TOKEN" in said
-        assert one.ended_in < LIMIT, "nobody waits for a person"
-    elif trouble not in {"black hole", "2 s a call"}:
-        assert one.report.message, "the reason"
+    outages[trouble].assert_told(trouble, "MLFLOW_TRACKING_TOKEN")
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
