@@ -80,6 +80,7 @@ function cursor(hasSeveral) {
   return {
     y: false,
     points: { size: 7, width: 1.5 },
+    hover: { prox: NEAR, skip: [undefined] },
     drag: { x: true, y: false, setScale: false, dist: 6 },
     focus: hasSeveral ? { prox: NEAR } : undefined,
     sync: { key: "charts", setSeries: false, scales: ["x", null], filters: { pub: isMove, sub: isMove } },

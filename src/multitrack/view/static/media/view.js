@@ -11,14 +11,20 @@ const SMALL = 64;
  * @param {{kind: string, name: string, entry: object}} props
  */
 export function View({ kind, name, entry }) {
-  if (kind === "text") return html`<pre class="text" tabindex="0">${entry.text}</pre>`;
+  if (entry.error) return html`<p class="note">${entry.error}</p>`;
+  if (kind === "text") return html`<${Text} ...${entry} />`;
   if (kind === "histogram") return html`<${Histogram} ...${{ name, ...entry.histogram }} />`;
   if (kind === "table") return html`<${Grid} table=${entry.table} />`;
   return (entry.files ?? []).map((file) => html`<${File} key=${file.url} ...${{ file, name, entry }} />`);
 }
 
+function Text({ text, truncated }) {
+  return html`<pre class="text" tabindex="0">${text}${truncated && "\n\n… (the rest is in the journal)"}</pre>`;
+}
+
 function File({ file, name, entry }) {
   const label = entry.caption || `${name}, step ${entry.step}`;
+  if (!file.url) return html`<p class="note">${file.error}</p>`;
   if (file.type.startsWith("image/")) return html`<${Picture} ...${{ file, label }} />`;
   if (file.type.startsWith("audio/")) {
     return html`<audio controls preload="metadata" src=${file.url} aria-label=${label}></audio>`;
