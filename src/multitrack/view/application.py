@@ -75,10 +75,11 @@ class Answers:
         found = []
         for run_id in runs:
             with self._library.open(run_id) as recorded:
+                known = recorded.metrics()
                 found += [
                     {"run": run_id, "name": name, **curve(recorded, name, wanted)}
                     for name in names
-                    if name in recorded.series
+                    if name in known
                 ]
         return _json(msgspec.json.encode({"series": found}))  # what is not finite becomes null
 

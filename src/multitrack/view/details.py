@@ -43,7 +43,7 @@ def details(recorded: Recorded) -> dict[str, Any]:
         "params": dict(flatten(recorded.params)),
         "summary": recorded.summary,
         "resumed": recorded.resumed,
-        "metrics": [_metric(name, one) for name, one in recorded.series.items()],
+        "metrics": [_metric(name, one) for name, one in recorded.metrics().items()],
         "media": [
             {"kind": kind, "name": name, "count": len(spans)}
             for (kind, name), spans in recorded.spans.items()
@@ -107,7 +107,7 @@ def _delivery(recorded: Recorded, one: Standing) -> dict[str, Any]:
 
 def _reasons(recorded: Recorded, one: Standing) -> list[dict[str, Any]]:
     refused = recorded.folder.courier(one.backend).refused
-    if not one.state.refused or refused.lstat().st_size > MOST_REFUSED:
+    if not refused.is_file() or refused.stat().st_size > MOST_REFUSED:
         return []
     counted = reasons(recorded.folder, one.backend).most_common(MOST_REASONS)
     return [{"name": name, "reason": reason, "count": count} for (name, reason), count in counted]

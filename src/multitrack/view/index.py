@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from multitrack.trackers.folder import RunFolder
-from multitrack.trackers.history import History, UnreadableRunError, status_of
+from multitrack.trackers.history import History, Series, UnreadableRunError, status_of
 from multitrack.trackers.journal import Corrupt, Entry, JournalReader
 from multitrack.trackers.records import (
     AnyRecord,
@@ -93,6 +93,10 @@ class Recorded(History):
         else:
             self._keep(record, span)
 
+    def metrics(self) -> dict[str, Series]:
+        """Return the metrics that have a point, by name."""
+        return {name: series for name, series in self.series.items() if series.values}
+
     def columns(self, name: str) -> Columns:
         """Return copies of a metric's points."""
         series, rows = self.series[name], np.array(self._rows[name], dtype=np.intp)
@@ -122,7 +126,7 @@ class Recorded(History):
     def _keep(self, record: AnyRecord, span: Span) -> None:
         for file in files_of(record):
             self.staged[file.path] = file.name
-        if key := getattr(record, "key", None):
+        if isinstance(record, Stepped) and (key := getattr(record, "key", None)):
             self.spans[type(record).__name__.lower(), key].append(span)
 
 

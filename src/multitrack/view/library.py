@@ -67,6 +67,9 @@ class Library:
         Raises:
             UnknownRunError: there is no such run.
         """
+        known = self._rows.get(run_id)
+        if known and known.folder.exists:
+            return known.folder
         for folder in find_runs(self.directory):
             if folder.run_id == run_id:
                 return folder

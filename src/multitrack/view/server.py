@@ -66,6 +66,7 @@ class Server:
             log_level="warning",
             access_log=False,  # it would hold the token
             server_header=False,
+            proxy_headers=False,
             limit_concurrency=MOST_REQUESTS,
             timeout_graceful_shutdown=1,
         )
