@@ -256,7 +256,7 @@ def test_checkpoint_carries_the_run(loop, records):
     first.train()
     first.callback.run.finish(quiet=True)
     kept = first.callback.state()
-    assert kept["attributes"] == {"run_id": first.callback.run.id}
+    assert kept["attributes"] == {"run_id": first.callback.run.id, "run_rank": "0"}
     second = loop()
     vars(second.callback).update(vars(TrackingCallback.from_state(kept)))  # as a Trainer restores
     second.train()

@@ -13,7 +13,7 @@ import tiny
 import torch
 from torch import nn
 
-from multitrack.trainer import Trainer, TrainingArguments
+from multitrack.trainer import Trainer, TrainerCallback, TrainingArguments
 from multitrack.trainer.data.collate import default_collate
 from multitrack.trainer.optim.optimizers import decayed_names, parse_optim_args
 
@@ -231,6 +231,34 @@ def test_optimizers_and_schedulers_of_ones_own(make_trainer: Callable[..., Train
     trainer.train()
     assert trainer.lr_scheduler is scheduler
     assert {row["learning_rate"] for row in trainer.state.log_history[:-1]} == {0.25}
+
+
+class OwnSchedule(Trainer):
+    def create_scheduler(self, num_training_steps: int) -> Any:
+        self.lr_scheduler = torch.optim.lr_scheduler.ConstantLR(self.optimizer)
+        return self.lr_scheduler
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", [Trainer, OwnSchedule])
+def test_a_schedule_sees_the_optimizers_steps(
+    kind: type[Trainer], arguments: Callable[..., TrainingArguments]
+) -> None:
+    trainer = kind(tiny.TinyModel(), arguments(max_steps=2), train_dataset=tiny.samples(8))
+    assert trainer.train().global_step == 2  # a schedule that is ahead of the optimizer warns
+
+
+def test_a_step_that_somebody_wrapped_is_called(make_trainer: Callable[..., Trainer]) -> None:
+    calls: list[int] = []
+
+    class Wraps(TrainerCallback):
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            optimizer = kwargs["optimizer"]
+            step = optimizer.step
+            optimizer.step = lambda *a, **k: (calls.append(state.global_step), step(*a, **k))
+
+    make_trainer(Wraps, max_steps=3).train()
+    assert calls == [0, 1, 2]
 
 
 @pytest.mark.parametrize("optim", ["adamw_torch", "adamw_torch_fused", "sgd", "adagrad", "rmsprop"])

@@ -101,6 +101,7 @@ class TrackingCallback:
         self.log_model: LogModel = general or "none"
         self.run: Run | None = None
         self.run_id = run_id
+        self.run_rank = "0"
         self._project = project
         self._name = name
         self._config = config
@@ -125,8 +126,8 @@ class TrackingCallback:
     # -- what a checkpoint carries ---------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps of this callback: the run's id."""
-        return {"args": {}, "attributes": {"run_id": self.run_id}}
+        """Return what a checkpoint keeps of this callback: the run's id, and whose it is."""
+        return {"args": {}, "attributes": {"run_id": self.run_id, "run_rank": self.run_rank}}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> TrackingCallback:
@@ -235,11 +236,12 @@ class TrackingCallback:
                 report_to=self.report_to or "none",
                 config=_configuration(args, model, self._config),
                 dir=self._dir or _directory(args),
-                run_id=self.run_id if rank in {None, "0"} else None,
+                run_id=self.run_id if rank in {None, self.run_rank} else None,
                 **self._options,
             )
             if rank is not None:
                 self.run.set_tags({"rank": rank})
+                self.run_rank = rank
             self.run_id = self.run.id
         return self.run
 

@@ -16,7 +16,7 @@ from multitrack.trainer.data.signature import Signature
 from multitrack.trainer.loop import losses
 from multitrack.trainer.optim.optimizers import create_optimizer
 from multitrack.trainer.optim.schedules import create_scheduler
-from multitrack.trainer.optim.step import backward
+from multitrack.trainer.optim.step import backward, bare
 
 
 class TrainerParts:
@@ -88,7 +88,8 @@ class TrainerParts:
     def create_scheduler(self, num_training_steps: int) -> Any:
         """Return the scheduler, made from the arguments unless the user gave one."""
         if self._owns_scheduler:
-            self.lr_scheduler = create_scheduler(self.optimizer, self.args, num_training_steps)
+            optimizer = bare(self.accelerator, self.optimizer)  # the one whose step is called
+            self.lr_scheduler = create_scheduler(optimizer, self.args, num_training_steps)
         return self.lr_scheduler
 
     # Steps

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from accelerate.utils import broadcast_object_list
 
+from multitrack.trainer.callbacks.exportable import export_states
 from multitrack.trainer.checkpoints import atomic, store
 from multitrack.trainer.checkpoints.folders import (
     STATE_FILE,
@@ -76,7 +77,9 @@ def _write_parts(trainer: Trainer, model: Any, progress: Progress, folder: Path)
             torch.save(trainer.lr_scheduler.state_dict(), folder / store.SCHEDULER_FILE)
             if accelerator.scaler is not None:
                 torch.save(accelerator.scaler.state_dict(), folder / store.SCALER_FILE)
-        store.save_process(folder, args.process_index, args.world_size, progress)
+        reporters = export_states(trainer.callback_handler.reporters)
+        own = {**progress.state_dict(), "reporters": reporters}
+        store.save_process(folder, args.process_index, args.world_size, own)
     if args.should_save:
         trainer.state.refresh_callbacks([*trainer.callback_handler.callbacks, trainer.control])
         trainer.state.save_to_json(folder / STATE_FILE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -18,11 +18,9 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
+from multitrack.trackers.values import as_tree
 from multitrack.trainer.checkpoints import rng
 from multitrack.trainer.data.signature import uncompiled
-
-if TYPE_CHECKING:
-    from multitrack.trainer.loop.progress import Progress
 
 OPTIMIZER_FILE = "optimizer.pt"
 SCHEDULER_FILE = "scheduler.pt"
@@ -82,18 +80,18 @@ def load_optimizer(accelerator: Accelerator, model: Any, optimizer: Any, folder:
         _inner(optimizer).load_state_dict(state)
 
 
-def save_process(folder: Path, rank: int, world_size: int, progress: Progress) -> None:
-    """Write what each process has of its own: its random generators, progress and losses."""
+def save_process(folder: Path, rank: int, world_size: int, progress: dict[str, Any]) -> None:
+    """Write what each process has of its own: its random generators, and its progress."""
     torch.save(rng.collect(), _own_file(folder, "rng_state", ".pth", rank, world_size))
     path = _own_file(folder, "progress", ".json", rank, world_size)
-    path.write_text(json.dumps(progress.state_dict()) + "\n")
+    path.write_text(json.dumps(as_tree(progress)) + "\n")
 
 
-def load_progress(folder: Path, rank: int, world_size: int, progress: Progress) -> None:
-    """Read a process's progress and losses, if they were kept."""
+def read_progress(folder: Path, rank: int, world_size: int) -> dict[str, Any]:
+    """Return a process's progress, empty if it was not kept."""
     path = _own_file(folder, "progress", ".json", rank, world_size)
-    if path.is_file():
-        progress.load_state_dict(json.loads(path.read_text()))
+    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return found
 
 
 def restore_generators(folder: Path, rank: int, world_size: int) -> None:

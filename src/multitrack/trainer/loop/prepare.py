@@ -47,7 +47,9 @@ def begin_progress(trainer: Trainer, plan: Plan, checkpoint: Path | None) -> Pro
     progress = Progress(plan, meter)
     progress.place(step)
     if checkpoint is not None:
-        store.load_progress(checkpoint, args.process_index, args.world_size, progress)
+        own = store.read_progress(checkpoint, args.process_index, args.world_size)
+        if own:
+            progress.load_state_dict(own)
     return progress
 
 

@@ -15,12 +15,7 @@ from multitrack.trainer.data.loaders import at_position
 from multitrack.trainer.loop.best import best_metric_of, note_best_metric
 from multitrack.trainer.loop.progress import Progress
 from multitrack.trainer.loop.signals import Sigterm, TrainingInterrupted
-from multitrack.trainer.optim.step import (
-    clip_gradients,
-    learning_rate_of,
-    step_optimizer,
-    step_scheduler,
-)
+from multitrack.trainer.optim.step import bare, clip_gradients, learning_rate_of, step_scheduler
 
 if TYPE_CHECKING:
     from multitrack.trainer.trainer import Trainer
@@ -156,7 +151,7 @@ class TrainingLoop:
         accelerator, scheduler = trainer.accelerator, trainer.lr_scheduler
         norm = clip_gradients(accelerator, self.model, trainer.args.max_grad_norm)
         trainer.fire("on_pre_optimizer_step")
-        step_optimizer(accelerator, trainer.optimizer)
+        bare(accelerator, trainer.optimizer).step()
         trainer.fire("on_optimizer_step")
         rate = learning_rate_of(trainer.optimizer, scheduler)
         step_scheduler(accelerator, scheduler)

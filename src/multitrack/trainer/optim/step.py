@@ -20,10 +20,13 @@ def backward(accelerator: Accelerator, loss: torch.Tensor) -> None:
     (loss if scaler is None else scaler.scale(loss)).backward()
 
 
-def step_optimizer(accelerator: Accelerator, optimizer: Any) -> None:
-    """Change the weights, unless fp16 finds that the gradients overflowed."""
-    scales = accelerator.scaler is not None
-    (optimizer if scales else getattr(optimizer, "optimizer", optimizer)).step()
+def bare(accelerator: Accelerator, optimizer: Any) -> Any:
+    """Return the optimizer without accelerate's wrapper, if that scales nothing.
+
+    A wrapper whose ``step`` somebody has replaced, as schedulers and users do, stays.
+    """
+    is_needed = accelerator.scaler is not None or "step" in vars(optimizer)
+    return optimizer if is_needed else getattr(optimizer, "optimizer", optimizer)
 
 
 def clip_gradients(accelerator: Accelerator, model: Any, max_norm: float) -> Any:
