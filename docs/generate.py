@@ -9,6 +9,7 @@ A page marks the place: ``<!-- generated: environment wandb -->`` … ``<!-- end
 from __future__ import annotations
 
 import argparse
+import inspect
 import pkgutil
 import re
 import sys
@@ -23,7 +24,7 @@ from multitrack.cli import app
 from multitrack.cli.backends import kind_of
 from multitrack.trackers import backends as built_in
 from multitrack.trackers import registry
-from multitrack.trackers.protocol import RECORD_METHODS, Unsupported, describe
+from multitrack.trackers.protocol import RECORD_METHODS, Tracker, Unsupported, describe
 from multitrack.trackers.settings import Variable, variables
 
 DOCS = Path(__file__).parent
@@ -33,6 +34,8 @@ NAMES = [
     if not module.name.startswith("_")
 ]
 """Our own backends: one of a third party that is installed here has no page here."""
+BACKEND_PAGE = "../backends/{}.md"
+"""Where a guide finds the page of a backend."""
 BLOCK = re.compile(
     r"(?P<begin><!-- generated: (?P<table>\w+)(?: (?P<name>\w+))? -->\n)"
     r".*?(?P<end><!-- end generated -->)",
@@ -90,6 +93,22 @@ def capabilities() -> str:
     return _table(["Logged", *names], rows)
 
 
+def by_hand() -> str:
+    """Return the table of what `run.native` hands out: what each adapter says of it."""
+    rows = []
+    for name in NAMES:
+        native = registry.load(name).native
+        if native is not Tracker.native:
+            what, _, rules = (inspect.getdoc(native) or "").replace("``", "`").partition("\n\n")
+            rows.append([f"[{name}]({BACKEND_PAGE.format(name)})", _noun(what), rules])
+    return _table(["Backend", "`run.native(…)`", "Mind"], rows)
+
+
+def _noun(sentence: str) -> str:
+    """Return what a docstring says that it returns."""
+    return sentence.removeprefix("Return ").removesuffix(".")
+
+
 def command(name: str) -> str:
     """Return the arguments and options of one command."""
     group = cast("TyperGroup", typer.main.get_command(app))
@@ -100,7 +119,8 @@ def command(name: str) -> str:
 
 
 TABLES: dict[str, Callable[..., str]] = {
-    table.__name__: table for table in (environment, storage, backends, capabilities, command)
+    table.__name__: table
+    for table in (environment, storage, backends, capabilities, by_hand, command)
 }
 
 

@@ -6,6 +6,7 @@ import math
 import os
 import random
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import ClassVar
@@ -398,3 +399,28 @@ def test_a_deleted_experiment_waits_to_be_restored(bench):
     answer = answer_of(bench.start, project="gone")
     assert isinstance(answer, Parked)
     assert "mlflow experiments restore" in answer.remedy
+
+
+def test_fluent_calls_by_hand(bench, tmp_path):
+    """A script's own mlflow.log_metric goes to the run, beside the courier's thread."""
+    code = """
+import sys
+import mlflow
+from multitrack import start_run
+run = start_run(report_to="mlflow", dir=sys.argv[1], delivery="thread")
+client, run_id = run.native("mlflow")
+mlflow.set_tracking_uri(client.tracking_uri)
+mlflow.log_metric("by_hand", 0.5, step=1, run_id=run_id)
+run.log({"loss": 2.5}, step=3)
+[report] = run.finish("failed", quiet=True, timeout=120)
+assert report.delivered, report
+print(run_id)
+"""
+    environ = {**os.environ, "MLFLOW_TRACKING_URI": bench.uri}
+    command = [sys.executable, "-c", code, str(tmp_path / "runs")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
+    assert not done.returncode, done.stderr
+    stored = Reader(bench.uri, done.stdout.split()[-1]).read()
+    points = {name: (found[0].step, found[0].value) for name, found in stored.metrics.items()}
+    assert points == {"by_hand": (1, 0.5), "loss": (3, 2.5)}
+    assert stored.status == "failed"

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -55,6 +56,23 @@ def wire(monkeypatch):
 
 def sessions(bench):
     return files.sessions_of(bench.store, bench.header.run_id)
+
+
+def test_two_hands_lose_nothing(bench):
+    """The client drops rows whose number is not above the last: here all have one count."""
+    tracker = bench.start()
+    tracker.log_metrics([point(0, 0.0)])
+    native = tracker.native()
+    hand = threading.Thread(target=lambda: [native.log({"by_hand": i}) for i in range(100)])
+    hand.start()
+    for step in range(1, 100):
+        tracker.log_metrics([point(step, step / 8)])
+    hand.join()
+    tracker.finish("finished")
+    [session] = sessions(bench)
+    assert [row["by_hand"] for row in session.rows if "by_hand" in row] == list(range(100))
+    assert [(s, x) for _, s, x in losses(session.rows)] == [(s, s / 8) for s in range(100)]
+    assert not [row for row in session.rows if "by_hand" in row and "loss" in row]
 
 
 def answer(tracker, call, *arguments):
@@ -355,7 +373,6 @@ class TestOnlineSessions:
         tracker.finish("finished")
         tracker = bench.start()
         tracker.log_metrics(points[2:])
-        tracker.log_metrics([point(6, 0.75)])  # the client holds the last row back
         run = wire.runs["bench-1"]
         wait_for(lambda: len(run.rows) == 5, timeout=60)
         os.kill(helpers()[0], signal.SIGKILL)
@@ -366,6 +383,23 @@ class TestOnlineSessions:
         numbers = [3, 4, 5, 6, 7, 8]
         steps = [3, 4, 3, 4, 5, 6]
         assert losses(run.rows) == [(n, s, s / 8) for n, s in zip(numbers, steps, strict=True)]
+
+    def test_a_dead_session_with_rows_by_hand_loses_nothing_when_it_comes_again(self, bench, wire):
+        """Which of our rows the server has cannot be told then: some stand twice."""
+        tracker = bench.start()
+        tracker.native().log({"by_hand": 0})
+        tracker.native().log({"by_hand": 1})
+        tracker.log_metrics([point(s, s / 8) for s in range(3)])
+        run = wire.runs["bench-1"]
+        wait_for(lambda: len(run.rows) == 5, timeout=60)
+        os.kill(helpers()[0], signal.SIGKILL)
+        tracker.abandon()
+        tracker = bench.start()
+        tracker.log_metrics([point(s, s / 8) for s in range(4)])
+        tracker.finish("finished")
+        assert [row["by_hand"] for row in run.rows if "by_hand" in row] == [0, 1]
+        twice = [(2, 0, 0), (3, 1, 1 / 8), (4, 2, 2 / 8)]
+        assert losses(run.rows) == [*twice, (5, 0, 0), (6, 1, 1 / 8), (7, 2, 2 / 8), (8, 3, 3 / 8)]
 
     def test_artifacts_are_stored_when_the_call_returns(self, bench, wire):
         tracker = bench.start()

@@ -234,8 +234,9 @@ class MLflowTracker(Tracker):
         """Return a pair: the ``MlflowClient``, as ``client``, and MLflow's ``run_id``.
 
         Any thread may log with it. For ``mlflow.log_metric`` and its like, call
-        ``mlflow.set_tracking_uri(client.tracking_uri)`` once, and give them ``run_id``, or
-        go on with the run by ``mlflow.start_run(run_id)``. A param has one value for ever.
+        ``mlflow.set_tracking_uri(client.tracking_uri)`` once, and give them ``run_id=run_id``.
+        Without ``mlflow.start_run``: MLflow would show the run as finished at the program's end,
+        whatever became of it. A param has one value for ever.
         """
         return ClientAndRun(self._client, self._id)
 
