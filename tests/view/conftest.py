@@ -41,7 +41,7 @@ def serve() -> Iterator[Callable[..., Viewer]]:
 @pytest.fixture(scope="session")
 def viewer(serve: Callable[..., Viewer], tmp_path_factory: pytest.TempPathFactory) -> Viewer:
     """A server over a directory in which each test makes its own runs."""
-    return serve(tmp_path_factory.mktemp("view") / "runs")
+    return serve(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture

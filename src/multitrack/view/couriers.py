@@ -5,19 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
-from multitrack.trackers.folder import CourierState, RunFolder
+from multitrack.trackers.folder import CourierFolder, CourierState, RunFolder
 from multitrack.trackers.records import Status
 from multitrack.trackers.standing import Standing, standing
-from multitrack.view.index import require_own_file
 
 Stamp: TypeAlias = tuple[int, int, int] | None
-
-
-class _Read(NamedTuple):
-    stamp: Stamp
-    state: CourierState
 
 
 class Couriers:
@@ -32,7 +26,7 @@ class Couriers:
         self._path = folder.path / "couriers"
         self._stamp: Stamp = None
         self._names: list[str] = []
-        self._read: dict[str, _Read] = {}
+        self._known: dict[str, _Known] = {}
 
     def standings(
         self, report_to: Iterable[str], *, size: int, status: Status
@@ -53,14 +47,24 @@ class Couriers:
         return self._names
 
     def _state(self, backend: str) -> CourierState:
-        courier = self._folder.courier(backend)
-        stamp = stamp_of(courier.state)
-        known = self._read.get(backend)
-        if known is None or known.stamp != stamp:
-            if stamp:
-                require_own_file(courier.state)
-            known = self._read[backend] = _Read(stamp, courier.read_state())
-        return known.state
+        known = self._known.get(backend)
+        if known is None:
+            known = self._known[backend] = _Known(self._folder.courier(backend))
+        return known.read()
+
+
+class _Known:
+    """One courier, whose state is read again only when it changed."""
+
+    def __init__(self, folder: CourierFolder) -> None:
+        self._folder = folder
+        self._stamp: Stamp = None
+        self._state = CourierState()
+
+    def read(self) -> CourierState:
+        if (stamp := stamp_of(self._folder.state)) != self._stamp:
+            self._state, self._stamp = self._folder.read_state(), stamp
+        return self._state
 
 
 def stamp_of(path: Path) -> Stamp:

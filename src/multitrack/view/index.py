@@ -80,18 +80,18 @@ class Recorded(History):
         default_factory=lambda: defaultdict(lambda: array("q"))
     )
 
-    def take(self, record: AnyRecord, span: Span) -> None:
-        """Take a record, whose line lies at ``span``."""
-        self.add(record, span.end)
+    def take(self, record: AnyRecord, start: int, end: int) -> None:
+        """Take a record, whose line lies between two bytes of the journal."""
         self.last = record
         epoch = None
         if isinstance(record, Stepped):
             self.last_step, epoch = record.step, record.epoch
         self._epochs.append(nan if epoch is None else epoch)
+        self.add(record, end)
         if isinstance(record, Metrics):
             self._place(record)
         else:
-            self._keep(record, span)
+            self._keep(record, Span(start, end))
 
     def metrics(self) -> dict[str, Series]:
         """Return the metrics that have a point, by name."""
@@ -119,8 +119,8 @@ class Recorded(History):
     def _place(self, metrics: Metrics) -> None:
         row = len(self._epochs) - 1
         for name in metrics.values:
-            series, rows = self.series.get(name), self._rows[name]
-            if series and len(series.values) > len(rows):  # unless it was no number
+            rows = self._rows[name]
+            if name in self.series and len(self.series[name].values) > len(rows):  # else: no number
                 rows.append(row)
 
     def _keep(self, record: AnyRecord, span: Span) -> None:
@@ -172,7 +172,7 @@ class RunIndex:
         first = next(iter(reader.read(1)), None)
         if isinstance(first, Entry) and isinstance(first.record, Header):
             recorded = Recorded(self.folder, first.record)
-            recorded.take(first.record, Span(first.start, first.end))
+            recorded.take(*first)
             return recorded
         raise UnreadableRunError(f"{self.folder.journal} does not start with the header of a run.")
 
@@ -182,7 +182,7 @@ class RunIndex:
                 if isinstance(entry, Corrupt):
                     recorded.corrupt += 1
                 else:
-                    recorded.take(entry.record, Span(entry.start, entry.end))
+                    recorded.take(*entry)
         self._offset, self._mark = reader.offset, reader.mark(reader.offset)
 
 

@@ -38,14 +38,26 @@ class Library:
     def rows(self) -> list[Row]:
         """Return a row for each run, as it is now, the newest first."""
         with self._lock:
-            folders = find_runs(self.directory)
-            self._rows = {
-                folder.run_id: self._rows.get(folder.run_id) or Row(folder) for folder in folders
-            }
+            self._find()
             rows = list(self._rows.values())
             for row in rows:
                 row.refresh()
         return sorted(rows, key=lambda row: (row.started, row.folder.run_id), reverse=True)
+
+    def _find(self) -> None:
+        """See which runs there are, unless everything in the directory is a run that is known."""
+        if self._names() == self._rows.keys():
+            return
+        self._rows = {
+            folder.run_id: self._rows.get(folder.run_id) or Row(folder)
+            for folder in find_runs(self.directory)
+        }
+
+    def _names(self) -> set[str]:
+        try:
+            return {path.name for path in self.directory.iterdir()}
+        except OSError:
+            return set()
 
     @contextmanager
     def open(self, run_id: str) -> Iterator[Recorded]:
