@@ -28,10 +28,8 @@ export async function get(path, signal) {
   const known = answers.get(path);
   const response = await send(path, known?.etag, signal);
   if (response.status === 304) return known.body;
-  const body = await response.json().catch(() => ({}));
-  if (!response.ok) {
-    throw new ApiError(body.error ?? `The server answered ${response.status}.`, response.status);
-  }
+  if (!response.ok) throw await refusal(response);
+  const body = await whole(response);
   const etag = response.headers.get("ETag");
   if (etag) keep(path, { etag, body });
   return body;
@@ -42,9 +40,27 @@ async function send(path, etag, signal) {
     const headers = etag ? { "If-None-Match": etag } : {};
     return await fetch(path, { headers, signal, cache: "no-store" });
   } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new ApiError("The server does not answer. Is multitrack view still running?", 0);
+    throw silence(error);
   }
+}
+
+/** Read an answer to its end; one that breaks off is none, and must not be kept. */
+async function whole(response) {
+  try {
+    return await response.json();
+  } catch (error) {
+    throw silence(error);
+  }
+}
+
+async function refusal(response) {
+  const { error } = await response.json().catch(() => ({}));
+  return new ApiError(error ?? `The server answered ${response.status}.`, response.status);
+}
+
+function silence(error) {
+  if (error.name === "AbortError") return error;
+  return new ApiError("The server does not answer. Is multitrack view still running?", 0);
 }
 
 function keep(path, answer) {
