@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 import multitrack
 from multitrack import Run, TrackingCallback, start_run
@@ -51,6 +54,27 @@ def record(losses: list[float]) -> list[Report]:
     return reports
 
 
+def observe(model: nn.Module) -> None:
+    """Let a run observe its model, machine and console, and log beside it by hand."""
+    with start_run(
+        report_to=["wandb", "mlflow"],
+        delivery="thread",
+        system_metrics=True,
+        capture_console=True,
+    ) as run:
+        run.watch(model)
+        run.watch(model, log="all", every=500, bins=32, name="student")
+        run.unwatch(model)
+        run.unwatch()
+        native: Any = run.native("wandb")
+        native.log({"by_hand": 1})
+        client, run_id = run.native("mlflow", timeout=10.0)
+        client.log_metric(run_id, "by_hand", 1.0)
+        run.log_image("digit", object(), step=1)
+        run.log_artifact(Path("out"), name="m", step=1, withhold_from=["wandb"])
+    start_run(system_metrics=5.0, capture_console=False).finish(wait=False, quiet=True)
+
+
 def record_in_a_block() -> None:
     """Finish by leaving the block."""
     with start_run(report_to="tensorboard") as run:
@@ -59,4 +83,6 @@ def record_in_a_block() -> None:
 
 def make_callback() -> TrackingCallback:
     """Hand this one to a Trainer."""
-    return TrackingCallback(report_to=["wandb"], project="digits")
+    return TrackingCallback(
+        report_to=["wandb"], project="digits", system_metrics=30, capture_console=True
+    )
