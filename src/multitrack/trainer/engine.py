@@ -34,7 +34,7 @@ def build_accelerator(args: TrainingArguments) -> Accelerator:
         torch.backends.cudnn.allow_tf32 = args.tf32
     return Accelerator(
         mixed_precision=_mixed_precision(args),
-        cpu=args.use_cpu,
+        cpu=args.trains_on_cpu,
         dataloader_config=DataLoaderConfiguration(
             # One process need not hand out the batches of a stream.
             dispatch_batches=None if args.world_size > 1 else False,

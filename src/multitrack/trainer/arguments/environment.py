@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
 from accelerate import PartialState
-
-if TYPE_CHECKING:
-    import torch
 
 
 class Environment:
@@ -23,10 +21,15 @@ class Environment:
     @property
     def process(self) -> PartialState:
         """This process among all that train; the first look at it joins the process group."""
-        options: dict[str, Any] = {"cpu": self.use_cpu}
+        options: dict[str, Any] = {"cpu": self.trains_on_cpu}
         if self.ddp_backend is not None:
             options["backend"] = self.ddp_backend
         return PartialState(**options, timeout=timedelta(seconds=self.ddp_timeout))
+
+    @property
+    def trains_on_cpu(self) -> bool:
+        """Whether the CPU is asked for or all there is: accelerate must know, to join processes."""
+        return self.use_cpu or not torch.accelerator.is_available()
 
     @property
     def device(self) -> torch.device:
