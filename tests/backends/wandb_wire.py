@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import quote, unquote
 
 ENTITY = "team"
 KEY = "0123456789" * 4
@@ -246,7 +247,7 @@ class WandbWire:
 
     def _on_CreateRunFiles(self, asked: dict[str, Any]) -> Any:
         files = [
-            {"name": name, "uploadUrl": f"{self.url}/run/{asked['run']}/{name}"}
+            {"name": name, "uploadUrl": f"{self.url}/run/{asked['run']}/{quote(name)}"}
             for name in asked["files"]
         ]
         return {"createRunFiles": {"runID": asked["run"], "uploadHeaders": [], "files": files}}
@@ -267,11 +268,11 @@ class WandbWire:
 
     def _on_CreateArtifactFiles(self, asked: dict[str, Any]) -> Any:
         edges = []
-        for file in asked["input"]["artifactFiles"]:
+        for file in asked.get("input", asked)["artifactFiles"]:  # before 0.25, without `input`
             number, name = file["artifactID"], file["name"]
             node = {
                 "storagePath": name,
-                "uploadUrl": f"{self.url}/artifact/{number}/{name}",
+                "uploadUrl": f"{self.url}/artifact/{number}/{quote(name)}",
                 "uploadHeaders": [],
                 "uploadMultipartUrls": None,
                 "artifact": {"id": number},
@@ -327,7 +328,7 @@ class WandbWire:
             run.exit_code = sent["exitcode"]
 
     def _upload(self, path: str, body: bytes) -> None:
-        _, kind, owner, *rest = path.split("/", 3)
+        _, kind, owner, *rest = unquote(path).split("/", 3)
         if kind == "run":
             self.runs[owner].files[rest[0]] = body
         elif kind == "manifest":
