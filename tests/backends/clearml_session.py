@@ -62,7 +62,6 @@ class Session:
             else:
                 continue
             found[name].append(Point(point[0], value, point[1]))
-        found.pop("epoch", None)
         return dict(found)
 
     def summary(self):
@@ -72,11 +71,21 @@ class Session:
 
     def media(self):
         found = defaultdict(lambda: defaultdict(list))
+        captions = {
+            (kind, event["variant"], event["iter"]): self.zip.read("data/" + event["key"]).decode()
+            for event in self.of_type("training_debug_image")
+            for kind, _, word in [event["metric"].partition(" ")]
+            if word == "caption"
+        }
         for event in self.of_type("training_debug_image"):
             content = self.zip.read("data/" + event["key"])
             if event["metric"] == "text":
                 content = content.decode()
-            found[event["metric"]][unescape(event["variant"])].append(Item(event["iter"], content))
+            if event["metric"].endswith(" caption"):
+                continue
+            caption = captions.get((event["metric"], event["variant"], event["iter"]))
+            item = Item(event["iter"], content, caption)
+            found[event["metric"]][unescape(event["variant"])].append(item)
         for event in self.of_type("plot"):
             plot = json.loads(event["plot_str"])
             [trace] = plot["data"]

@@ -23,6 +23,8 @@ COUNTS = ("size", "stars_count", "forks_count", "watchers_count", "open_issues_c
 COMMIT = {"id": "c0ffee", "message": "", "url": "", "timestamp": NOW}
 COMMIT |= dict.fromkeys(("author", "committer", "added", "removed", "modified"))
 PART = re.compile(rb'name="(\w+)"(?:; filename="(.*?)")?\r\n(?:.*?\r\n)?\r\n(.*)\r\n', re.DOTALL)
+WELL = ("no path holds a space", 0)
+"""What fails where nothing does."""
 
 
 class DagsHub:
@@ -45,7 +47,7 @@ class DagsHub:
         self.files = {}
         self.commits = []
         self.calls = []
-        self.failing = ("nothing", 0)
+        self.failing = WELL
         self.uri = ""
 
     def answer(self, method, path, headers, body):

@@ -102,7 +102,8 @@ def media(root):
         kind = node.attributes["data-kind"]
         if kind != "artifact":
             items = found.setdefault(kind, {}).setdefault(node.attributes["data-key"], [])
-            items.append(Item(int(node.attributes["data-step"]), content(kind, node)))
+            caption = next((p.text for p in node.all("p", "data-caption")), None)
+            items.append(Item(int(node.attributes["data-step"]), content(kind, node), caption))
     return found
 
 

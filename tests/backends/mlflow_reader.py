@@ -83,7 +83,7 @@ class Reader:
         return {
             unescape(key): [Point(m.step, m.value, m.timestamp / 1000) for m in self.points(key)]
             for key in self.data.metrics
-            if key != "epoch" and not key.startswith("summary/")
+            if not key.startswith("summary/")
         }
 
     def media(self):
@@ -93,12 +93,26 @@ class Reader:
             if folder in KINDS and (content := self.parse(path, KINDS[folder])) is not None:
                 key, _, name = rest.rpartition("/")
                 step = int(name.rpartition("-")[0])
-                found[KINDS[folder]][unescape(key)].append(Item(step, content))
-            elif folder == "images" and not path.endswith((".json", ".webp")):
+                item = Item(step, content, self.caption(path))
+                found[KINDS[folder]][unescape(key)].append(item)
+            elif folder == "images" and self.is_picture(path):
                 key, _, step, _, _, _ = rest.split("+")
                 key = unescape(key.replace("~", "/"))
-                found["image"][key].append(Item(int(step), self.files[path]))
+                item = Item(int(step), self.files[path], self.caption(path))
+                found["image"][key].append(item)
         return found
+
+    def is_picture(self, path):
+        """Tell a picture from what the grid shows of it, and from what is said of it."""
+        place, _, suffix = path.rpartition(".")
+        others = any(f"{place}.{other}" in self.files for other in ("png", "jpeg", "gif"))
+        is_view = place.endswith("+compressed") or (suffix == "webp" and others)
+        return suffix != "json" and not is_view
+
+    def caption(self, path):
+        beside = f"{path.rpartition('.')[0]}.json"
+        about = json.loads(self.files[beside]) if beside in self.files else {}
+        return about.get("caption")
 
     def parse(self, path, kind):
         content = self.files[path]

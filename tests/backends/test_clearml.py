@@ -257,7 +257,7 @@ def test_limits_of_the_server(tmp_path, offline):
     assert session.section("General") == {" edge ": 1, "edge": 2}
     assert all(name == name.strip() for name in session.task["hyperparams"]["General"])
     found = {name: points[0].value for name, points in session.metrics().items()}
-    assert found == {"loss": 1.0, "loss/loss": 2.0, "a-b/c": 3.0}
+    assert found == {"loss": 1.0, "loss/loss": 2.0, "a-b/c": 3.0, "epoch": 0.5}
     [epoch] = [event for event in session.events.values() if event["metric"] == "epoch"]
     assert (epoch["iter"], epoch["value"]) == (1, 0.5)
     [refusal] = folder.read_refused()

@@ -12,6 +12,7 @@ import pytest
 from comet_wire import serving
 from later import Later
 
+from multitrack.trackers.names import unescape
 from multitrack.trackers.process import LEFT
 from multitrack.trackers.testing import Item, Point, StoredRun, TrackerConformance
 
@@ -109,12 +110,15 @@ class TestComet(TrackerConformance):
                     others[metadata["other"]] = content.decode()
                 elif name.startswith("artifacts/"):
                     artifact, step, path = name.removeprefix("artifacts/").split("/", 2)
-                    versions = artifacts.setdefault(artifact, {})
+                    versions = artifacts.setdefault(unescape(artifact), {})
                     versions.setdefault(int(step), {})[path] = content
                 else:
                     kind = metadata.get("kind", "text")
-                    item = Item(about["step"], content_of(kind, content))
+                    parsed = content_of(kind, content)
+                    item = Item(about["step"], parsed, metadata.get("caption"))
                     media.setdefault(kind, {}).setdefault(metadata["key"], []).append(item)
+        others = {whole(key, others): value for key, value in others.items()}
+        params = {whole(name, others): value for name, value in params.items()}
         last = found[-1]
         return StoredRun(
             name=others.get("Name"),

@@ -1,11 +1,12 @@
 """DagsHub: the conformance suite at a real MLflow server, behind a stand-in for DagsHub's API."""
 
 import os
+import re
 import shutil
 import time
 
 import pytest
-from dagshub_wire import TOKEN, standing_in
+from dagshub_wire import TOKEN, WELL, standing_in
 from mlflow_bench import NOW, metrics
 from mlflow_reader import Reader
 from mlflow_server import Server
@@ -50,7 +51,7 @@ def _nobody_is_signed_in(monkeypatch, tmp_path):
 def environ(hub):
     """Return what a user sets."""
     yield {"DAGSHUB_REPO": "me/r", "DAGSHUB_CLIENT_HOST": hub.uri, "DAGSHUB_USER_TOKEN": TOKEN}
-    hub.failing = ("nothing", 0)
+    hub.failing = WELL
 
 
 def mlflow_of(hub):
@@ -67,6 +68,10 @@ def committed(hub, run_id, branch):
     start = f"artifacts/{run_id}/"
     paths = [p for b, p in hub.files if b == branch and p.startswith(start)]
     return {path.removeprefix(start): api.get_file(path, branch) for path in sorted(paths)}
+
+
+KEPT = re.compile(r"(?P<name>.+?)/-?\d+-\d{16}/(?P<file>.+)")
+"""The path of an artifact's file in the folder of its run."""
 
 
 class TestDagsHub(MLflowConformance):
@@ -89,9 +94,9 @@ class TestDagsHub(MLflowConformance):
     def read(self, folder, state):
         stored = Reader(mlflow_of(self.hub), state.attachment.id).read()
         for path, content in committed(self.hub, folder.run_id, "main").items():
-            name, _, file = path.split("/", 2)
-            files = stored.artifacts.setdefault(unescape(name), {})
-            files[unescape(file)] = content
+            kept = KEPT.fullmatch(path)
+            files = stored.artifacts.setdefault(unescape(kept["name"]), {})
+            files[unescape(kept["file"])] = content
         return stored
 
 
@@ -179,7 +184,7 @@ def test_a_commit_that_fails_is_tried_again_and_no_token_is_logged(hub, tmp_path
         process.wait(60)
     assert "502" in state.message
     assert TOKEN not in courier.log.read_text() + state.message
-    hub.failing = ("nothing", 0)
+    hub.failing = WELL
     deliver(run, environ)
     assert not courier.read_refused()
     assert [*committed(hub, run.id, "main").values()] == [b"weights"]
@@ -274,7 +279,7 @@ def test_an_outage_leaves_the_token_of_dagshub_login(hub, tmp_path, environ):
     login.add_token(TOKEN, hub.uri)
     hub.failing = ("/user", 502)
     assert isinstance(answer_of(start, tmp_path, environ), Retry)
-    hub.failing = ("nothing", 0)
+    hub.failing = WELL
     start(tmp_path, environ).log_metrics([metrics(1, loss=1.0)])
 
 

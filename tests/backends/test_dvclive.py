@@ -19,7 +19,9 @@ from multitrack.trackers.testing import Item, Point, StoredRun, TrackerConforman
 
 
 def number(text):
-    return {"True": True, "False": False}[text] if text in {"True", "False"} else float(text)
+    if text in {"True", "False"}:
+        return text == "True"
+    return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
 class Folder:
@@ -29,11 +31,14 @@ class Folder:
         self.path = Path(path)
         self.kept = parse_json(self.path / "multitrack.json")
 
+    def name(self, path):
+        return self.kept["names"].get(path, unescape(path))
+
     def metrics(self):
         found = {}
         for file in sorted((self.path / "plots" / "metrics").rglob("*.tsv")):
             path = file.relative_to(self.path / "plots" / "metrics").with_suffix("").as_posix()
-            name = self.kept["names"].get(path, unescape(path))
+            name = self.name(path)
             found[name] = [
                 Point(int(row["step"]), number(row[file.stem])) for row in parse_tsv(file)
             ]
@@ -45,8 +50,9 @@ class Folder:
             files = sorted(path for path in root.rglob("*") if path.is_file())
             for file in sorted(files, key=lambda path: int(path.stem)):
                 kind, *key = file.parent.relative_to(root).parts
-                item = Item(int(file.stem), content(kind, file))
-                found.setdefault(kind, {}).setdefault(unescape("/".join(key)), []).append(item)
+                caption = self.kept["captions"].get(file.relative_to(self.path).as_posix())
+                item = Item(int(file.stem), content(kind, file), caption)
+                found.setdefault(kind, {}).setdefault(self.name("/".join(key)), []).append(item)
         return found
 
     def artifacts(self):
@@ -56,7 +62,7 @@ class Folder:
         ):
             folder = self.path / place
             files = [path for path in folder.rglob("*") if path.is_file()]
-            name = unescape(place.removeprefix("artifacts/").rpartition("/")[0])
+            name = self.name(place.removeprefix("artifacts/").rpartition("/")[0])
             found[name] = {p.relative_to(folder).as_posix(): p.read_bytes() for p in files}
         return found
 
@@ -84,7 +90,7 @@ class TestDVCLive(TrackerConformance):
     def read(self, folder, state):
         stored = Folder(state.attachment.state["folder"])
         metrics = stored.metrics()
-        epochs = {point.step: point.value for point in metrics.pop("epoch", [])}
+        epochs = {point.step: point.value for point in metrics.get("epoch", [])}
         probe = [p._replace(epoch=epochs[p.step]) for p in metrics.get("epoch/probe", [])]
         params = stored.path / "params.yaml"
         return StoredRun(

@@ -44,6 +44,16 @@ def server(tmp_path_factory, template):
     server.kill()
 
 
+TOO_LONG = frozenset(
+    {
+        *("names/" + "p" * 300, "names/" + "p" * 299 + "q"),
+        *("s" * 300, "s" * 299 + "t"),
+        *("k" * 300, "k" * 299 + "l"),
+    }
+)
+"""Names of params, single values and media of which the server makes no key and no file."""
+
+
 class MLflowConformance(TrackerConformance):
     """What holds for every store."""
 
@@ -51,6 +61,7 @@ class MLflowConformance(TrackerConformance):
     tracker = "mlflow"
     by_hand = "native.client.log_metric(native.run_id, 'by_hand', value, step=step)"
     refused_names = frozenset({"x" * 300, "x" * 299 + "y"})
+    refused_keys = TOO_LONG
     statuses: ClassVar = {"interrupted": "killed"}
     keeps_epoch = False  # it is a metric of its own: see test_epoch_is_a_metric
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import os
 import subprocess
 import sys
@@ -68,15 +69,17 @@ def points(folder, metrics):
     epochs = {v.step: v.value for v in folder.series.get("metrics/epoch", [])}
     for root in ("metrics", "non_finite"):
         for name, values in below(root, folder.series).items():
-            for value in values if name != "epoch" else ():
+            for value in values:
                 epoch = epochs.get(value.step) if "epoch" in name else None
                 point = Point(int(value.step), float(value.value), value.ts, epoch)
                 metrics.setdefault(name, []).append(point)
 
 
 def media(folder, found):
-    def add(kind, key, step, content):
-        found.setdefault(kind, {}).setdefault(key, []).append(Item(int(step), content))
+    def add(kind, key, step, content, caption=None):
+        found.setdefault(kind, {}).setdefault(key, []).append(Item(int(step), content, caption))
+
+    captions = below("captions/files", folder.values)
 
     for key, values in below("text", folder.series).items():
         for value in values:
@@ -84,11 +87,14 @@ def media(folder, found):
     for kind in ("image", "figure"):
         for key, values in below(kind, folder.series).items():
             for value in values:
-                add(kind, key, value.step, base64.b64decode(value.value.data))
+                picture = value.value
+                content = base64.b64decode(picture.data)
+                add(kind, key, value.step, content, picture.description)
     for name, content in below("files", folder.files).items():
         kind, _, rest = name.partition("/")
         key, _, moment = rest.rpartition("/")
-        add(kind, key, moment.partition("-")[0], parse(kind, content))
+        step = moment.partition("-")[0]
+        add(kind, key, step, parse(kind, content), captions.get(name))
 
 
 def parse(kind, content):
@@ -114,6 +120,12 @@ def artifacts(folder, found):
 
 def folders(state):
     return [Folder(Path(path)) for path in state.attachment.state["folders"]]
+
+
+def kept(value):
+    """Return a value as an attribute holds it: what no float64 is, as text."""
+    is_exact = isinstance(value, str) or math.isnan(value) or int(value) == int(float(value))
+    return value if is_exact else str(value)
 
 
 class TestNeptune(TrackerConformance):
@@ -157,7 +169,10 @@ class TestNeptune(TrackerConformance):
         return float(value)
 
     def stored_param(self, value):
-        return value if isinstance(value, int | float | str) else json.dumps(value)
+        return kept(value) if isinstance(value, int | float | str) else json.dumps(value)
+
+    def stored_summary(self, value):
+        return kept(super().stored_summary(value))
 
 
 # -- what is particular to Neptune ---------------------------------------------------------------

@@ -52,8 +52,8 @@ def parse(value):
     if kind == "histogram":
         return kind, (value["bins"], value["values"])
     if kind == "table":
-        rows = value["_value"]
-        return kind, (list(rows[0]), [list(row.values()) for row in rows])
+        assert all(list(row) == value["columns"] for row in value["_value"])
+        return kind, (value["columns"], [list(row.values()) for row in value["_value"]])
     if kind == "text":
         return kind, value["_value"]
     path = Path(value["file_path"])
@@ -63,12 +63,13 @@ def parse(value):
 def metrics_and_media(project, run_id):
     metrics, media = {}, {}
     for step, moment, row in logs(project, run_id):
-        epoch = row.pop("epoch", None)
+        epoch = row.get("epoch")
         for name, value in row.items():
             key = name.removeprefix("__")
             if isinstance(value, dict):
                 kind, content = parse(value)
-                media.setdefault(kind, {}).setdefault(key, []).append(Item(step, content))
+                item = Item(step, content, value.get("caption"))
+                media.setdefault(kind, {}).setdefault(key, []).append(item)
             else:
                 metrics.setdefault(key, []).append(Point(step, value, moment, epoch))
     return metrics, media

@@ -31,7 +31,8 @@ def metrics_of(rows):
     metrics = {}
     for row in rows:
         for name, value in row.items():
-            if not isinstance(value, dict) and name not in (STEP, "epoch") and name[0] != "_":
+            is_own = name == STEP or name in ("_step", "_timestamp", "_runtime")
+            if not is_own and not isinstance(value, dict | str):
                 point = Point(row.get(STEP), value, row["_timestamp"], row.get("epoch"))
                 metrics.setdefault(name, []).append(point)
     return metrics
@@ -43,7 +44,9 @@ def media_of(rows, read):
         for name, value in row.items():
             if isinstance(value, dict):
                 kind, content = item_of(value, read)
-                media.setdefault(kind, {}).setdefault(name, []).append(Item(row[STEP], content))
+                caption = value.get("caption") or row.get(f"{name}/caption")
+                item = Item(row[STEP], content, caption)
+                media.setdefault(kind, {}).setdefault(name, []).append(item)
     return media
 
 
@@ -79,9 +82,17 @@ def stored(run, rows, config, summary, media, artifacts):
     )
 
 
+RESERVED = frozenset({"_step", "_timestamp"})
+"""What the client keeps for itself."""
+TOO_LONG = frozenset({"k" * 300, "k" * 299 + "l"})
+"""Keys of media of which the client can make no file."""
+
+
 class TestOffline(TrackerConformance):
     tracker = "wandb"
     by_hand = "native.log({'by_hand': value})"
+    refused_names = RESERVED
+    refused_keys = TOO_LONG | {"_step"}
 
     def environ(self, tmp_path):
         return offline(tmp_path)
@@ -105,7 +116,9 @@ class TestOffline(TrackerConformance):
 class TestOnline(TrackerConformance):
     tracker = "wandb"
     by_hand = "native.log({'by_hand': value})"
-    output = (r"wandb: \[wandb.login\(\)\] .* credentials",)
+    refused_names = RESERVED
+    refused_keys = TOO_LONG | {"_step"}
+    output = (r"wandb: (WARNING )?\[wandb.login\(\)\] .* credential",)
 
     def setup_class(cls):
         cls.wire = WandbWire().__enter__()

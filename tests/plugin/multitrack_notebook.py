@@ -19,6 +19,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
+from multitrack.trackers.access import Access
 from multitrack.trackers.folder import replace_file
 from multitrack.trackers.names import flatten
 from multitrack.trackers.protocol import (
@@ -69,6 +70,13 @@ class NotebookSettings(Settings, frozen=True):
     ] = "none"
     disabled: Annotated[bool, Env("NOTEBOOK_DISABLED", help="Leave it out.")] = False
     trouble: Annotated[Path | None, Env("NOTEBOOK_TROUBLE", help="File of orders.")] = None
+    server: Annotated[str | None, Env("NOTEBOOK_SERVER", help="Where it is shown.")] = None
+
+    def access(self) -> Access:
+        if self.server is None:
+            return Access(folder=self.dir)
+        key = self.source_of("token")
+        return Access(mode="online", address=self.server, key=key, remedy="set NOTEBOOK_TOKEN")
 
 
 def read_notebook(directory: Path, run_id: str) -> list[dict[str, Any]]:
@@ -250,7 +258,10 @@ class NotebookTracker(Tracker):
         if refused := self._trouble.strike(f"log_{kind}", [name]):
             raise Refused(refused[name])
         places = {file.name: self._copy(file) for file in files}
-        self._write(kind, key=name, step=record.step, content=content, files=places)
+        caption = about.get("caption")
+        self._write(
+            kind, key=name, step=record.step, content=content, files=places, caption=caption
+        )
 
     def _copy(self, file: Any) -> str:
         place = Path("files", secrets.token_hex(4), Path(file.name).name)

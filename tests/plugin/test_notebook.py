@@ -39,7 +39,7 @@ class TestNotebook(TrackerConformance):
             case "start" | "finish" as kind:
                 stored.status = STATUS_OF[kind](line)
             case kind:
-                item = Item(line["step"], self.content(folder, line))
+                item = Item(line["step"], self.content(folder, line), line["caption"])
                 stored.media.setdefault(kind, {}).setdefault(line["key"], []).append(item)
 
     def content(self, folder, line):

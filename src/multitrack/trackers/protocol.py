@@ -7,6 +7,7 @@ what to do about an error. It calls the client, and `Tracker.classify` names wha
 
 from __future__ import annotations
 
+import errno
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -340,15 +341,21 @@ class Tracker(Protocol):
 def classify_by_default(error: Exception) -> TrackerError:
     """Name an exception by its type alone: what `Tracker.classify` falls back on.
 
-    Connection, time-out and other system errors may pass; anything else is refused, since
+    Connection, time-out and most other system errors may pass; anything else is refused, since
     repeating it would hold up all that follows.
     """
     if isinstance(error, TrackerError):
         return error
     reason = f"{type(error).__name__}: {error}"
-    if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+    if isinstance(error, OSError) and not _is_about_a_name(error):
         return Retry(reason)
     return Refused(reason)
+
+
+def _is_about_a_name(error: OSError) -> bool:
+    """Tell whether a call would fail again: nothing is there, or nothing can be called so."""
+    lasting = FileNotFoundError | NotADirectoryError | IsADirectoryError
+    return isinstance(error, lasting) or error.errno == errno.ENAMETOOLONG
 
 
 METHOD_OF: dict[type[Record], str] = {

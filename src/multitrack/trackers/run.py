@@ -487,7 +487,9 @@ class Run:
     # -- within ----------------------------------------------------------------------------
 
     def _write(self, record: Callable[..., AnyRecord], step: Any, **fields: Any) -> None:
-        """Append a record of a step."""
+        """Append a record of a step; what has a key must have one that names it."""
+        if fields.get("key") == "":
+            raise ValueError("no name")
         with self._lock:
             known = self._step_of(step, advance=False)
             self._live().append(record(time=time.time(), step=known, **fields))
@@ -548,7 +550,7 @@ class Run:
         return session
 
     def _stage(self, key: str, encoded: media.Encoded) -> StagedFile:
-        name = f"{key.rsplit('/', 1)[-1] or 'file'}{encoded.suffix}"
+        name = f"{staging.short_name(key)}{encoded.suffix}"
         return staging.stage_bytes(self.folder, encoded.content, name)
 
 

@@ -29,6 +29,7 @@ from typing import (
 
 import msgspec
 
+from multitrack.trackers.access import Access
 from multitrack.trackers.redact import looks_secret, redact_text
 
 TRUE_WORDS = ("1", "true", "yes", "on")
@@ -86,6 +87,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_model: LogModel = "none"
     watch: Watched = "none"
     disabled: bool = False
+
+    def access(self) -> Access:
+        """Return where these settings lead, for ``multitrack doctor`` to look at.
+
+        An adapter says here, and nowhere else, what must answer, what must be writable and where
+        a key may be. It must neither import its client nor reach for the network.
+        """
+        return Access()
+
+    def source_of(self, *fields: str) -> str | None:
+        """Return the variables of fields, if all of these are set; None if one is not."""
+        if not all(getattr(self, field) for field in fields):
+            return None
+        names = {variable.field: variable.env.name for variable in variables(type(self))}
+        return " and ".join(names[field] for field in fields)
 
 
 class Variable(msgspec.Struct, frozen=True):

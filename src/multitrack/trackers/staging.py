@@ -18,6 +18,7 @@ import stat
 from pathlib import Path
 
 from multitrack.trackers.folder import FILE_MODE, RunFolder, make_private, replace_file
+from multitrack.trackers.names import LONGEST_COMPONENT
 from multitrack.trackers.records import StagedFile
 
 logger = logging.getLogger("multitrack")
@@ -105,6 +106,16 @@ def safe_name(name: str) -> str:
     if not parts:
         raise ValueError(f"{name!r} is no name for a file or folder")
     return "/".join(parts)
+
+
+def short_name(key: str) -> str:
+    """Return a file's name, without suffix, for what has a key: its last part, cut if it is long.
+
+    >>> short_name("samples/digit"), len(short_name("x" * 300))
+    ('digit', 200)
+    """
+    last = key.rsplit("/", 1)[-1].encode()
+    return last[:LONGEST_COMPONENT].decode(errors="ignore") or "file"
 
 
 def _files_of(folder: Path) -> list[tuple[str, Path]]:

@@ -121,10 +121,17 @@ def cut(text: Scalar, limit: int) -> str:
 def path(name: str) -> str:
     """Return a name as path of a file; it leads nowhere but down.
 
-    >>> path("samples/1.txt"), path("../a")
-    ('samples/1.txt', '_x2e__x2e_/a')
+    Raises:
+        Refused: the name is too long for one.
+
+    >>> path("samples/1.txt"), path("../a"), path("/a")
+    ('samples/1.txt', '_x2e__x2e_/a', '_x2f_a')
     """
-    return "/".join(component(part) for part in name.split("/"))
+    parts = name.split("/")
+    found = "/".join(map(component, parts)) if all(parts) else component(name)
+    if unescape(found) != name:
+        raise Refused("a part of a name that becomes a path may have 200 bytes")
+    return found
 
 
 class Failures(logging.Handler):

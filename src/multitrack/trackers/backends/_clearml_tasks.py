@@ -36,6 +36,11 @@ EVENTS = 1000
 """Events in one call."""
 ENDS = {"finished": "completed", "failed": "failed", "interrupted": "stopped", "killed": "failed"}
 """What ClearML calls an outcome, and the call that tells it."""
+HOST = "https://api.clear.ml"
+"""The client's own default."""
+KEY = r"access_key"
+"""What stands in a configuration file with a key."""
+_API_SERVER = re.compile(r"api_server\s*[:=]\s*\"?(?P<host>https?://[^\s\",}]+)")
 REMEDY = (
     "Run clearml-init, or set CLEARML_API_ACCESS_KEY and CLEARML_API_SECRET_KEY, "
     "or set CLEARML_OFFLINE_MODE to 1."
@@ -60,6 +65,15 @@ class Wanted(NamedTuple):
     def root(self, task: str) -> str:
         """Return the first part of the keys of the task's files."""
         return f"{component(self.project)}/{component(self.name)}.{task}"
+
+
+def host_in(file: Path) -> str | None:
+    """Return the server that a configuration file of the client names."""
+    try:
+        found = _API_SERVER.search(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return None
+    return found["host"] if found else None
 
 
 @contextmanager

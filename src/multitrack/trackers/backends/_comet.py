@@ -16,6 +16,9 @@ from multitrack.trackers.protocol import Parked, Restart, TrackerError, classify
 if TYPE_CHECKING:
     from comet_ml import CometExperiment
 
+HOST = "https://www.comet.com"
+"""The client's own default."""
+LOGIN = "Set COMET_API_KEY to your key, or COMET_START_ONLINE to false."
 LONGEST_NAME, LONGEST_VALUE = 100, 1000
 """Characters behind which the client cuts."""
 QUIET = {
@@ -128,5 +131,5 @@ def name_error(error: Exception) -> TrackerError:
 
     reason = f"{type(error).__name__}: {error}"
     if isinstance(error, InvalidAPIKey) or "API key" in reason:
-        return Parked(reason, "Set COMET_API_KEY to your key, or COMET_START_ONLINE to false.")
+        return Parked(reason, LOGIN)
     return classify_by_default(error)

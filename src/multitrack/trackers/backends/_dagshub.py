@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 from multitrack.trackers.backends import _mlflow_errors as mlflow
@@ -13,7 +14,7 @@ NAME_IT = (
     "Set DAGSHUB_REPO to owner/name, or MLFLOW_TRACKING_URI to "
     "https://dagshub.com/<owner>/<name>.mlflow."
 )
-_SIGN_IN = (
+SIGN_IN = (
     "Set DAGSHUB_USER_TOKEN to a token of a user who may write, or type: dagshub login. "
     "The site has your tokens at /user/settings/tokens."
 )
@@ -23,6 +24,13 @@ _PASSING = {"TransportError", "InvalidLastCommitError"}
 """Classes of exceptions for what may pass: the network, and a commit that was overtaken."""
 _NO_DAGSHUB = {"JSONDecodeError", "DaciteError", "UserNotFoundError"}
 """Classes of exceptions for an answer that DagsHub does not give."""
+
+
+def tokens_file() -> Path:
+    """Return where ``dagshub login`` keeps tokens on Linux."""
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    own = os.environ.get("DAGSHUB_CLIENT_TOKENS_CACHE")
+    return Path(own or f"{cache}/dagshub/tokens").expanduser()
 
 
 def load(host: str) -> None:
@@ -53,7 +61,7 @@ def sign_in(repo: str, token: str | None, host: str) -> tuple[str, str]:
 
     token = token or _left_by_login(host)
     if not token:
-        raise Parked(f"there is no token for {host}", _SIGN_IN)
+        raise Parked(f"there is no token for {host}", SIGN_IN)
     user: Any = UserAPI.get_user_from_token(token, host=host)
     RepoAPI(repo, host=host, auth=EnvVarDagshubToken(token)).get_repo_info()
     return token, str(user.username)
@@ -101,7 +109,7 @@ def name_error(error: Exception) -> TrackerError:
     if "RepoNotFoundError" in bases:
         return Parked(answer.reason, NAME_IT)
     is_denied = isinstance(answer, Parked) and answer.remedy == mlflow.SIGN_IN
-    return Parked(answer.reason, _SIGN_IN) if is_denied else answer
+    return Parked(answer.reason, SIGN_IN) if is_denied else answer
 
 
 def _left_by_login(host: str) -> str | None:
@@ -119,6 +127,6 @@ def _left_by_login(host: str) -> str | None:
 def _by_status(status: int, reason: str) -> TrackerError | None:
     """Name an answer by its status alone; None if that does not tell."""
     if status in {401, 403}:
-        return Parked(reason, _SIGN_IN)
+        return Parked(reason, SIGN_IN)
     is_later = status in {408, 429} or status >= 500  # noqa: PLR2004 - HTTP's words for "later"
     return Retry(reason) if is_later else None

@@ -33,7 +33,7 @@ class Kept(msgspec.Struct, kw_only=True):
         params: as in ``params.yaml``.
         metrics: as in ``metrics.json``.
         tags, artifacts, captions: what DVCLive has no place for.
-        names: metrics whose file does not spell their name.
+        names: what its path does not spell, by that path.
         is_saved: whether a DVC experiment holds all of it.
     """
 

@@ -96,7 +96,7 @@ class Page:
     def add_media(self, record: Media) -> None:
         """Add a picture, figure, sound or video; the page holds the file itself."""
         path = self._run.path(record.file)
-        caption = f"<p>{escape(record.caption)}</p>" if record.caption else ""
+        caption = f"<p data-caption>{escape(record.caption)}</p>" if record.caption else ""
         kind = type(record).__name__.lower()
         self.add(record, kind, record.key, _element(record, path) + caption)
 

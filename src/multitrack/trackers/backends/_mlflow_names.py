@@ -26,6 +26,7 @@ _UNFIT_FOR_IMAGES = _UNFIT_FOR_PATHS | {"+", "~"}
 
 _NOT_ASCII = re.compile(r"[^\x20-\x7e]")
 _LOST_SLASH = re.compile(r"(?<![^/])/|/\Z")
+_EDGES = re.compile(r"(?:\A|(?<=/)) +| +(?=/|\Z)")
 _LOST_DOTS = re.compile(r"(?<![^/])\.{1,2}(?![^/])|\A\.(?=\.)")
 
 
@@ -96,7 +97,7 @@ def path(name: str) -> str:
     >>> path("samples/epoch=3.txt"), path("../a?")
     ('samples/epoch=3.txt', '_x2e__x2e_/a_x3f_')
     """
-    return _tidy(escape(name, lambda c: c.isprintable() and c not in _UNFIT_FOR_PATHS))
+    return _with_edges(_tidy(escape(name, lambda c: c.isprintable() and c not in _UNFIT_FOR_PATHS)))
 
 
 def file_path(name: str) -> str:
@@ -116,7 +117,7 @@ def image_key(name: str) -> str:
     'eval~a_x7e_b'
     """
     safe = escape(name, lambda c: " " <= c <= "~" and c not in _UNFIT_FOR_IMAGES)
-    return safe.replace("/", "~")
+    return _with_edges(safe).replace("/", "~")
 
 
 def shorten(text: str, limit: int) -> str:
@@ -135,6 +136,11 @@ def _tidy(name: str) -> str:
     """Escape what would resolve to another path: empty parts, ``.`` and ``..``."""
     name = _LOST_SLASH.sub(_code("/"), name)
     return _LOST_DOTS.sub(lambda dots: _code(".") * len(dots[0]), name)
+
+
+def _with_edges(path: str) -> str:
+    """Escape the spaces at the ends of a path's parts, which do not survive a URL."""
+    return _EDGES.sub(lambda spaces: _code(" ") * len(spaces[0]), path)
 
 
 def _code(character: str) -> str:

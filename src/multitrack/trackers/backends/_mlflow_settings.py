@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote, urlsplit
 
+from multitrack.trackers.access import Access
+from multitrack.trackers.backends._mlflow_store import is_folder, locate
 from multitrack.trackers.settings import Env, LogModel, Settings, switch
 
 
@@ -80,3 +84,17 @@ class MLflowSettings(Settings, frozen=True):
         bool,
         Env("DISABLE_MLFLOW_INTEGRATION", help="Leave MLflow out, though `report_to` names it."),
     ] = False
+
+    def access(self) -> Access:
+        """Return the server, or the folder of the database or of the files."""
+        uri = locate(self.tracking_uri, str(Path.cwd()))
+        parts = urlsplit(uri)
+        if is_folder(uri):
+            return Access(folder=Path(unquote(parts.path)))
+        if uri.startswith("sqlite"):
+            return Access(folder=Path(uri.partition(":///")[2]).parent)
+        key = self.source_of("tracking_token") or self.source_of(
+            "tracking_username", "tracking_password"
+        )
+        address = uri if parts.hostname else None
+        return Access(mode="online" if address else uri, address=address, key=key)

@@ -6,6 +6,7 @@ before it is asked: what breaks one is set aside by name.
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import closing
 from pathlib import Path
@@ -34,6 +35,7 @@ SYSTEM = "__swanlab__"
 SCALAR = "scalar"
 HOST = "https://api.swanlab.cn"
 """The client's own default."""
+LOGIN = "Set SWANLAB_API_KEY to your key, or SWANLAB_MODE to offline."
 _EDGES = re.compile(r"^[ \t\n\r./]+|[ \t\n\r./]+$")
 
 
@@ -132,6 +134,12 @@ def project_name(name: str) -> str:
     return escape(name, lambda c: c.isascii() and (c.isalnum() or c in "_-+."))
 
 
+def config_folders() -> tuple[Path, Path]:
+    """Return where ``swanlab login`` keeps a key: for a project, and for the user."""
+    own = os.environ.get("SWANLAB_ROOT") or os.environ.get("SWANLAB_SAVE_DIR")
+    return Path(".swanlab"), Path(own or "~/.swanlab").expanduser()
+
+
 def name_error(error: Exception, host: str | None) -> TrackerError:
     """Tell a missing or wrong key from a server that is away.
 
@@ -146,7 +154,7 @@ def name_error(error: Exception, host: str | None) -> TrackerError:
     if isinstance(error, AuthenticationError) and _is_away(host or HOST):
         return Retry(f"{host or HOST} does not answer")
     if isinstance(error, AuthenticationError) or has_no_key:
-        return Parked(reason, "Set SWANLAB_API_KEY to your key, or SWANLAB_MODE to offline.")
+        return Parked(reason, LOGIN)
     if isinstance(error, ApiError):
         return Retry(reason) if error.retryable else Refused(reason)
     return classify_by_default(error)

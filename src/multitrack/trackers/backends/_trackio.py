@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from multitrack.trackers.access import in_file
 from multitrack.trackers.backends._undisturbed import undisturbed
 from multitrack.trackers.names import escape
 from multitrack.trackers.protocol import Parked, Refused, Retry, TrackerError, classify_by_default
@@ -24,6 +25,19 @@ from multitrack.trackers.records import spell
 if TYPE_CHECKING:
     from trackio.fragments import FragmentWriter
     from trackio.remote_client import RemoteClient
+
+
+HUB = "https://huggingface.co"
+LOGIN = "hf auth login"
+
+
+def hub_token() -> str | None:
+    """Return where Hugging Face's client has a token, None if it has none."""
+    if os.environ.get("HF_TOKEN"):
+        return "HF_TOKEN"
+    home = os.environ.get("HF_HOME") or "~/.cache/huggingface"
+    file = Path(os.environ.get("HF_TOKEN_PATH") or f"{home}/token")
+    return in_file(file.expanduser(), r"\S")
 
 
 def load_client(folder: Path | None) -> None:
@@ -184,7 +198,7 @@ def name_error(error: Exception) -> TrackerError:
     from huggingface_hub.errors import LocalTokenNotFoundError
 
     if isinstance(error, LocalTokenNotFoundError):
-        return Parked("Hugging Face knows no token on this machine", "hf auth login")
+        return Parked("Hugging Face knows no token on this machine", LOGIN)
     if isinstance(error, HTTPStatusError):
         return _name_answer(error.response.status_code, error.response.text)
     if isinstance(error, sqlite3.OperationalError | TransportError):

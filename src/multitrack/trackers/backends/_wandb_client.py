@@ -5,7 +5,6 @@ The client keeps one helper process, ``wandb-core``, for all runs of a process.
 
 from __future__ import annotations
 
-import netrc
 import os
 import re
 import sys
@@ -13,6 +12,8 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from multitrack.trackers.access import in_netrc
+from multitrack.trackers.backends._wandb_settings import LOGIN
 from multitrack.trackers.protocol import (
     Parked,
     Refused,
@@ -25,7 +26,6 @@ from multitrack.trackers.protocol import (
 if TYPE_CHECKING:
     from wandb import Run
 
-LOGIN = "Type `wandb login`, or set WANDB_API_KEY; or set WANDB_MODE=offline."
 LOOK = "See that project, team, run id and folder are ones that W&B takes: WANDB_* variables."
 OFFLINE = ("offline", "dryrun")
 QUIET: dict[str, Any] = {
@@ -156,17 +156,8 @@ def _check_login(settings: dict[str, Any]) -> None:
     known = wandb.setup().settings
     url = settings.get("base_url") or known.base_url
     keys = (settings.get("api_key"), known.api_key, known.identity_token_file)
-    if not any(keys) and not _is_in_netrc(urlsplit(url).netloc, "api.wandb.ai"):
+    if not any(keys) and not in_netrc(urlsplit(url).netloc) and not in_netrc("api.wandb.ai"):
         raise Parked(f"there is no key for W&B at {url}", LOGIN)
-
-
-def _is_in_netrc(*hosts: str) -> bool:
-    """Tell whether `wandb login` kept a key for one of the hosts."""
-    try:
-        kept = netrc.netrc(os.environ.get("NETRC") or None)
-    except (OSError, netrc.NetrcParseError):
-        return False
-    return any(host in kept.hosts for host in hosts)
 
 
 def _is_mailbox(error: Exception) -> bool:

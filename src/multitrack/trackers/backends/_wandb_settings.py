@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
+from multitrack.trackers.access import Access, in_netrc
 from multitrack.trackers.settings import OFF, Env, LogModel, Settings, Watched, switch
+
+HOST = "https://api.wandb.ai"
+"""The client's own default."""
+LOGIN = "Type `wandb login`, or set WANDB_API_KEY; or set WANDB_MODE=offline."
 
 
 class WandbSettings(Settings, frozen=True):
@@ -94,3 +100,11 @@ class WandbSettings(Settings, frozen=True):
     disabled: Annotated[
         bool, Env("WANDB_DISABLED", help="Leave W&B out, though `report_to` names it.")
     ] = False
+
+    def access(self) -> Access:
+        """Return the server and where its key is, or the folder of an offline run."""
+        if self.mode not in {"online", "run"}:
+            return Access(mode=self.mode, folder=self.dir or Path())
+        url = self.base_url or HOST
+        key = self.source_of("api_key") or in_netrc(urlsplit(url).netloc)
+        return Access(mode="online", address=url, key=key, remedy=LOGIN)

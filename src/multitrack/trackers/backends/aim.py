@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
+from multitrack.trackers.access import Access
 from multitrack.trackers.backends import _aim as repository
-from multitrack.trackers.names import component, merge, tag_word
+from multitrack.trackers.names import component, flatten, merge, tag_word
 from multitrack.trackers.protocol import (
     Attachment,
     Parked,
@@ -83,6 +84,12 @@ class AimSettings(Settings, frozen=True):
         ),
     ] = None
 
+    def access(self) -> Access:
+        """Return the server, or the folder of the repository."""
+        if self.repo and repository.is_remote(self.repo):
+            return Access(mode="online", address=self.repo)
+        return Access(folder=Path(self.repo or ""))
+
 
 class AimTracker(Tracker):
     """Write one run of an Aim repository.
@@ -123,6 +130,10 @@ class AimTracker(Tracker):
     def log_params(self, params: Params) -> None:
         """Merge the tree into the run's params."""
         self._merge("hparams", params.values)
+        unnamed = [name for name, _ in flatten(params.values) if name.endswith("/") or not name]
+        if unnamed:
+            reason = "Aim drops a value without a name"
+            raise Refused(reason, dict.fromkeys(unnamed, reason))
 
     @stored_as("tags, as `name` or `name=value`")
     def set_tags(self, tags: Tags) -> None:
@@ -199,7 +210,7 @@ class AimTracker(Tracker):
     @stored_as("artifacts `<name>/<step>/…`")
     def log_artifact(self, artifact: Artifact) -> None:
         """Store the files, and note what they are."""
-        place = f"{artifact.name}/{artifact.step}"
+        place = f"{component(artifact.name)}/{artifact.step}"
         for file in artifact.files:
             self._store(self._run.path(file), f"{place}/{safe_name(file.name)}")
         self._merge("multitrack", {"artifacts": {place: artifact.about}})
@@ -297,6 +308,8 @@ class AimTracker(Tracker):
         path = self._run.path(record.file)
         name = f"media/{kind}/{component(record.key)}/{record.step}{path.suffix}"
         self._store(path, name)
+        if record.caption:
+            self._merge("multitrack", {"captions": {name: record.caption}})
 
     def _store(self, path: Path, name: str) -> None:
         if self._live.artifacts_uri is None:

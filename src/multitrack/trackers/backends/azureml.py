@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
+from multitrack.trackers.access import Access
 from multitrack.trackers.backends import _azureml as client
 from multitrack.trackers.backends._config import RunConfig
 from multitrack.trackers.backends._layout import Content, laid_out
@@ -87,6 +88,12 @@ class AzureMLSettings(Settings, frozen=True):
     experiment_id: Annotated[
         str | None, Env("AZUREML_EXPERIMENT_ID", client=True, help="Id of the experiment.")
     ] = None
+
+    def access(self) -> Access:
+        """Return the service and where its token is, in a job."""
+        mode = "in a job" if self.run_id else "no job"
+        key = self.source_of("run_token")
+        return Access(mode=mode, address=self.service_endpoint, key=key, remedy=client.REMEDY)
 
 
 class AzureMLTracker(Tracker):

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+from multitrack.trackers.access import Access, in_file
 from multitrack.trackers.backends import _clearml as told
 from multitrack.trackers.backends import _clearml_tasks as tasks
 from multitrack.trackers.bounded import call_within
@@ -119,6 +120,19 @@ class ClearMLSettings(Settings, frozen=True):
         Env("CLEARML_CONFIG_FILE", client=True, help="The client's file, for ~/clearml.conf."),
     ] = None
 
+    def access(self) -> Access:
+        """Return the server and where its key is, or the folder of the sessions."""
+        if self.offline:
+            cache = self.cache_dir or Path("~/.clearml/cache").expanduser()
+            return Access(mode="offline", folder=cache)
+        file = self.config_file or Path("~/clearml.conf").expanduser()
+        return Access(
+            mode="online",
+            address=self.api_host or tasks.host_in(file) or tasks.HOST,
+            key=self.source_of("access_key", "secret_key") or in_file(file, tasks.KEY),
+            remedy=tasks.REMEDY,
+        )
+
     @property
     def variables(self) -> dict[str, str]:
         """What tells the client where to go, as its variables."""
@@ -222,9 +236,7 @@ class ClearMLTracker(Tracker):
     @stored_as("debug sample `text`")
     def log_text(self, text: Text) -> None:
         """Upload the text as a file."""
-        with _temporary(".txt") as path:
-            path.write_text(text.text, encoding="utf-8", newline="")
-            self._sample("text", text, path)
+        self._sample_text("text", text, text.text)
 
     @stored_as("debug sample `image`")
     def log_image(self, image: Image) -> None:
@@ -316,7 +328,15 @@ class ClearMLTracker(Tracker):
         return None if first == name else first
 
     def _keep(self, record: Media | Table) -> None:
-        self._sample(type(record).__name__.lower(), record, self._run.path(record.file))
+        kind = type(record).__name__.lower()
+        self._sample(kind, record, self._run.path(record.file))
+        if not isinstance(record, Table) and record.caption:
+            self._sample_text(f"{kind} caption", record, record.caption)
+
+    def _sample_text(self, kind: str, record: Text | Media, text: str) -> None:
+        with _temporary(".txt") as path:
+            path.write_text(text, encoding="utf-8", newline="")
+            self._sample(kind, record, path)
 
     def _sample(self, kind: str, record: Text | Media | Table, path: Path) -> None:
         place = f"{self._task.root}/metrics/{kind}/{component(record.key)}"

@@ -10,10 +10,11 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+from multitrack.trackers.access import Access, in_file
 from multitrack.trackers.backends import _comet as client
 from multitrack.trackers.backends._sessions import sessions_of
 from multitrack.trackers.bounded import call_within
-from multitrack.trackers.names import flatten
+from multitrack.trackers.names import component, flatten
 from multitrack.trackers.protocol import (
     Attachment,
     Refused,
@@ -134,6 +135,15 @@ class CometSettings(Settings, frozen=True):
             words=switch("all"),
         ),
     ] = "none"
+
+    def access(self) -> Access:
+        """Return the server and where its key is, or the folder of the archives."""
+        if not self.online:
+            return Access(mode="offline", folder=self.offline_directory or Path())
+        places = (Path.cwd(), Path.home())
+        kept = [in_file(place / ".comet.config", r"(?m)^\s*api_key\s*=") for place in places]
+        key = self.source_of("api_key") or next(filter(None, kept), None)
+        return Access(mode="online", address=self.url or client.HOST, key=key, remedy=client.LOGIN)
 
 
 class CometTracker(Tracker):
@@ -273,7 +283,7 @@ class CometTracker(Tracker):
         """Attach its files."""
         about = {"kind": artifact.kind, "aliases": artifact.aliases, **artifact.metadata}
         for file in artifact.files:
-            name = f"artifacts/{artifact.name}/{artifact.step}/{file.name}"
+            name = f"artifacts/{component(artifact.name)}/{artifact.step}/{file.name}"
             self._attach(self._run.path(file), name, about, artifact.step)
 
     def flush(self) -> bool:

@@ -8,6 +8,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from multitrack.trackers.access import Access, in_file
 from multitrack.trackers.backends import _dagshub as client
 from multitrack.trackers.backends import _mlflow_files as files
 from multitrack.trackers.backends import _mlflow_names as names
@@ -66,6 +67,16 @@ class DagsHubSettings(MLflowSettings, frozen=True):
     ] = "none"
     disabled: bool = False  # what switches MLflow off leaves DagsHub on
     branch: Annotated[str, Env("BRANCH", help="Branch that they are committed to.")] = "main"
+
+    def access(self) -> Access:
+        """Return the installation, and where a token for it is."""
+        try:
+            host, _ = _locate(self)
+        except Parked as unknown:
+            return Access(mode="no repository", remedy=unknown.remedy)
+        key = self.source_of("token") or (_token(self) and "the variables of MLflow's client")
+        key = key or in_file(client.tokens_file(), re.escape(host))
+        return Access(mode="online", address=host, key=key, remedy=client.SIGN_IN)
 
 
 class DagsHubTracker(MLflowTracker):

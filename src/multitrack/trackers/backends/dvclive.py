@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import msgspec
 
+from multitrack.trackers.access import Access
 from multitrack.trackers.backends import _dvclive as files
 from multitrack.trackers.names import escape, merge, unescape
 from multitrack.trackers.protocol import (
@@ -78,6 +79,10 @@ class DVCLiveSettings(Settings, frozen=True):
             words=switch("last"),
         ),
     ] = "none"
+
+    def access(self) -> Access:
+        """Return the folder of the files."""
+        return Access(folder=self.dir or Path("dvclive"))
 
 
 class DVCLiveTracker(Tracker):
@@ -182,7 +187,7 @@ class DVCLiveTracker(Tracker):
     @stored_as("`artifacts/<name>/<step>/`, added to DVC in a DVC repository")
     def log_artifact(self, artifact: Artifact) -> None:
         """Copy the files, and let DVC track them."""
-        place = Path("artifacts", files.nested(artifact.name), str(artifact.step))
+        place = Path("artifacts", self._nested(artifact.name), str(artifact.step))
         target = self._folder / place
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
@@ -276,9 +281,7 @@ class DVCLiveTracker(Tracker):
         files.save(self._folder, self._kept)
 
     def _log(self, name: str, value: Scalar) -> None:
-        path = files.metric_path(name)
-        if unescape(path) != name:
-            self._kept.names[path] = name
+        path = self._noted(files.metric_path(name), name)
         shown = self._live.summary
         is_shown = files.is_shown(shown, path.split("/"))
         if not is_shown:
@@ -286,6 +289,15 @@ class DVCLiveTracker(Tracker):
         self._live.log_metric(path, value, plot=not self._is_written(path, value))
         if not is_shown:
             self._live.summary = shown
+
+    def _nested(self, name: str) -> str:
+        return self._noted(files.nested(name), name)
+
+    def _noted(self, path: str, name: str) -> str:
+        """Return a path, after keeping the name that it does not spell."""
+        if unescape(path) != name:
+            self._kept.names[path] = name
+        return path
 
     def _is_written(self, path: str, value: Scalar) -> bool:
         """Tell whether an earlier courier wrote the row; after the first new one, none is."""
@@ -297,7 +309,7 @@ class DVCLiveTracker(Tracker):
         return False
 
     def _place(self, record: Media | Table | Text | Histogram, kind: str, suffix: str) -> Path:
-        path = self._folder / "media" / kind / files.nested(record.key) / f"{record.step}{suffix}"
+        path = self._folder / "media" / kind / self._nested(record.key) / f"{record.step}{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
@@ -313,7 +325,7 @@ class DVCLiveTracker(Tracker):
         if source.suffix not in PICTURES:
             self._keep(record, kind)
             return
-        name = f"{kind}/{files.nested(record.key)}/{record.step}{source.suffix}"
+        name = f"{kind}/{self._nested(record.key)}/{record.step}{source.suffix}"
         self._live.step = record.step
         self._live.log_image(name, str(source))
         target = self._folder / "plots" / "images" / name

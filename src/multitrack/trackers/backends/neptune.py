@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+from multitrack.trackers.access import Access
 from multitrack.trackers.backends import _neptune as rules
 from multitrack.trackers.backends._undisturbed import undisturbed
 from multitrack.trackers.bounded import call_within
@@ -50,6 +51,8 @@ START_TIMEOUT = 60.0
 CLOSE_TIMEOUT = 10.0
 """Seconds that the client gets to start and to stop."""
 
+OFFLINE = "Set NEPTUNE_MODE to offline: the run is then stored in NEPTUNE_DATA_DIRECTORY."
+
 
 class NeptuneSettings(Settings, frozen=True):
     """Where the run goes."""
@@ -83,6 +86,12 @@ class NeptuneSettings(Settings, frozen=True):
         Env("NEPTUNE_CUSTOM_RUN_ID", client=True, help="Id of the run, for multitrack's."),
     ] = None
 
+    def access(self) -> Access:
+        """Return the folder of the offline runs; the service was closed."""
+        if self.mode != "offline":
+            return Access(mode=self.mode, remedy=OFFLINE)
+        return Access(mode="offline", folder=self.data_directory or Path(".neptune"))
+
 
 class NeptuneTracker(Tracker):
     """Store one run through the client's own ``Run`` object, in its offline mode.
@@ -111,10 +120,7 @@ class NeptuneTracker(Tracker):
     def start(self, run: RunInfo) -> Attachment:
         """Begin a folder of the run."""
         if self._settings.mode != "offline":
-            raise Parked(
-                "Neptune's hosted service was closed in 2026",
-                "Set NEPTUNE_MODE to offline: the run is then stored in NEPTUNE_DATA_DIRECTORY.",
-            )
+            raise Parked("Neptune's hosted service was closed in 2026", OFFLINE)
         self._run = run
         header = run.header
         store = (self._settings.data_directory or Path(header.cwd, ".neptune")) / "offline"

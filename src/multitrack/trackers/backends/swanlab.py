@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+from multitrack.trackers.access import Access, in_file
 from multitrack.trackers.backends import _swanlab as rules
 from multitrack.trackers.backends._config import RunConfig
 from multitrack.trackers.backends._sessions import sessions_of
@@ -61,6 +63,9 @@ START_TIMEOUT = 60.0
 CLOSE_TIMEOUT = 10.0
 """Seconds that a client that is abandoned gets."""
 MOST_TAGS, LONGEST_TAG, LONGEST_NOTES = 30, 512, 1024
+
+_STARTING = Lock()
+"""Held while a client is started: of two that start at once, one finds the other's run."""
 
 
 class SwanLabSettings(Settings, frozen=True):
@@ -143,6 +148,18 @@ class SwanLabSettings(Settings, frozen=True):
         float, Env("SWANLAB_FINISH_TIMEOUT", help="Seconds that the last upload may take.")
     ] = 600.0
 
+    def access(self) -> Access:
+        """Return the server and where its key is, or the folder of the runs."""
+        if self.mode not in {"online", "cloud"}:
+            return Access(mode=self.mode, folder=self.log_dir or Path("swanlog"))
+        kept = [in_file(folder / ".netrc", r"password\s+\S") for folder in rules.config_folders()]
+        return Access(
+            mode="online",
+            address=self.api_host or rules.HOST,
+            key=self.source_of("api_key") or next(filter(None, kept), None),
+            remedy=rules.LOGIN,
+        )
+
 
 class SwanLabTracker(Tracker):
     """Store one run through the client's own ``Run`` object.
@@ -177,7 +194,7 @@ class SwanLabTracker(Tracker):
         if sessions.dead:
             shutil.rmtree(sessions.dead["folder"], ignore_errors=True)
         # the client expects JSON in this variable, which holds a name for transformers' callback
-        with undisturbed({"SWANLAB_PROJECT": None}):
+        with _STARTING, undisturbed({"SWANLAB_PROJECT": None}):
             self._open = client = call_within(START_TIMEOUT, self._start_client, run)
         self._columns = rules.Columns(run)
         self._config = RunConfig(run)
@@ -332,7 +349,7 @@ class SwanLabTracker(Tracker):
         if swanlab.has_run():
             raise Parked(
                 "this process has a run of SwanLab already, and its client takes one at a time",
-                'Use delivery="process", where every run has a client of its own.',
+                "Use delivery='process', where every run has a client of its own.",
             )
         settings, header = self._settings, run.header
         project = header.project or settings.project or Path(header.cwd).name

@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
+from multitrack.trackers.access import Access
 from multitrack.trackers.backends import _tensorboard_messages as messages
 from multitrack.trackers.backends._tensorboard_folder import LogFolder, Session, claim, component
 from multitrack.trackers.backends._tensorboard_messages import SCALAR
@@ -61,6 +62,10 @@ class TensorBoardSettings(Settings, frozen=True):
             help="Folder of the run's event files. Without it: runs/ and the run's name or id.",
         ),
     ] = None
+
+    def access(self) -> Access:
+        """Return the folder of the event files."""
+        return Access(folder=self.logging_dir or Path("runs"))
 
 
 class TensorBoardTracker(Tracker):
@@ -247,11 +252,11 @@ class TensorBoardTracker(Tracker):
         content = self._run.path(record.file).read_bytes()
         value = messages.image(self._log.tag(record.key, kind), content, kind, record.key)
         self._log.add(record, [value])
-        self._add_caption(record)
+        self._add_caption(record, kind)
 
-    def _add_caption(self, record: Media) -> None:
+    def _add_caption(self, record: Media, kind: str) -> None:
         if record.caption:
-            self._add_text(record, f"{record.key}/caption", record.caption, "caption")
+            self._add_text(record, f"{record.key}/caption", record.caption, f"{kind} caption")
 
     def _add_file(self, record: Media, kind: str) -> None:
         """Keep a file that TensorBoard cannot show, and write a text that says where it is."""
@@ -259,7 +264,7 @@ class TensorBoardTracker(Tracker):
         place = f"media/{kind}/{component(record.key)}/{record.step}{suffix}"
         self._log.keep(self._run.path(record.file), place)
         self._add_text(record, record.key, f"`{place}`", f"{kind} file")
-        self._add_caption(record)
+        self._add_caption(record, kind)
 
 
 def _about(header: Header) -> Tree:

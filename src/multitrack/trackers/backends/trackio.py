@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+from multitrack.trackers.access import Access
 from multitrack.trackers.backends import _trackio as place
 from multitrack.trackers.backends._config import RunConfig
 from multitrack.trackers.protocol import (
@@ -80,6 +82,16 @@ class TrackioSettings(Settings, frozen=True):
     private: Annotated[
         bool | None, Env("TRACKIO_PRIVATE", help="Whether a new Space is private.")
     ] = None
+
+    def access(self) -> Access:
+        """Return the Space's host or the server, else the folder of the databases."""
+        if self.space_id:
+            key = place.hub_token()
+            return Access(mode="Space", address=place.HUB, key=key, remedy=place.LOGIN)
+        if self.server_url:
+            return Access(mode="server", address=self.server_url.partition("?")[0])
+        default = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface", "trackio")
+        return Access(folder=self.dir or default.expanduser())
 
 
 class TrackioTracker(Tracker):
@@ -177,14 +189,15 @@ class TrackioTracker(Tracker):
 
     @stored_as("table")
     def log_table(self, table: Table) -> None:
-        """Write all rows."""
+        """Write all rows, and beside them the columns, which no row tells where there is none."""
         from trackio import Table as Rows
 
         if len(set(table.columns)) < len(table.columns):
             raise Refused(f"trackio's tables cannot have two columns of one name: {table.columns}")
         grid = json.loads(self._run.path(table.file).read_bytes())
         rows = [dict(zip(grid["columns"], row, strict=True)) for row in grid["data"]]
-        self._store_value(table, {"_type": Rows.TYPE, "_value": rows})
+        value = {"_type": Rows.TYPE, "_value": rows, "columns": grid["columns"]}
+        self._store_value(table, value)
 
     @stored_as("audio")
     def log_audio(self, audio: Audio) -> None:

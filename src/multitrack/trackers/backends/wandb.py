@@ -11,6 +11,7 @@ from contextlib import suppress
 from html import escape as escape_html
 from pathlib import Path
 from threading import Lock
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
@@ -62,7 +63,7 @@ EXIT_CODES: dict[EndStatus, int] = {"finished": 0, "failed": 1, "interrupted": 2
 TAG_LIMIT = 64
 """Characters that a tag may have."""
 RESERVED = ("", "_step", "_timestamp", "_runtime", "_wandb")
-"""Names of metrics that the client keeps for itself, and drops when others use them."""
+"""Names that the client keeps for itself, and drops when others use them."""
 TEXT_PAGE = '<meta charset="utf-8"><pre style="white-space: pre-wrap">{}</pre>'
 JOINING = Version("0.29")
 """First release whose ``wandb sync`` joins the sessions of a run."""
@@ -155,9 +156,11 @@ class WandbTracker(Tracker):
     @stored_as("summary")
     def log_summary(self, summary: Summary) -> None:
         """Set the values; the client drops NaN there, so non-finite ones are spelled."""
+        taken = {name: value for name, value in summary.values.items() if name not in RESERVED}
         self._client.summary.update(
-            {key: spell(v) if isinstance(v, float) else v for key, v in summary.values.items()}
+            {key: spell(v) if isinstance(v, float) else v for key, v in taken.items()}
         )
+        _refuse(summary.values.keys() - taken.keys())
 
     @stored_as("media, as HTML")
     def log_text(self, text: Text) -> None:
@@ -181,7 +184,8 @@ class WandbTracker(Tracker):
 
         path = self._path(figure)
         if path.endswith(".html"):
-            self._show(figure, wandb.Html(path, inject=False))
+            caption = {f"{figure.key}/caption": figure.caption} if figure.caption else {}
+            self._show(figure, wandb.Html(path, inject=False), caption)
         else:
             self._show(figure, wandb.Image(path, caption=figure.caption))
 
@@ -391,8 +395,13 @@ class WandbTracker(Tracker):
                 self._client.log(row, step=number, commit=True)
         return values.keys() - taken.keys()
 
-    def _show(self, record: Text | Histogram | Table | Media, media: object) -> None:
-        _refuse(self._write(record, {record.key: media}))
+    def _show(
+        self,
+        record: Text | Histogram | Table | Media,
+        media: object,
+        beside: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        _refuse(self._write(record, {record.key: media, **beside}))
 
     def _path(self, record: Media) -> str:
         return str(self._info.path(record.file))

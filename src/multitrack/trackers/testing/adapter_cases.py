@@ -57,6 +57,11 @@ class AdapterCases(Suite):
         silent = [v.env.name for v in variables(settings) if not v.env.help]
         assert not silent, f"give Env(..., help=...) to {silent}"
 
+    def test_says_where_its_settings_lead(self) -> None:
+        """`multitrack doctor` learns it from the settings alone."""
+        access = self.tracker_type.settings_type().access()
+        assert access.mode, "Access.mode must say in a word how runs are delivered"
+
     def test_importing_it_imports_no_client(self) -> None:
         """The client is imported inside methods, in the courier, and nowhere else."""
         wanted = {name.lower() for name in self.tracker_type.distributions}
@@ -67,7 +72,8 @@ class AdapterCases(Suite):
         ]
         code = (
             "import sys; from multitrack.trackers.registry import load; "
-            f"load({self.tracker!r}); print(*sorted({{*{clients!r}, 'torch'}} & {{*sys.modules}}))"
+            f"load({self.tracker!r}).settings_type().access(); "
+            f"print(*sorted({{*{clients!r}, 'torch'}} & {{*sys.modules}}))"
         )
         command = [sys.executable, "-c", code]
         found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

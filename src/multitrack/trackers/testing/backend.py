@@ -31,7 +31,9 @@ class Backend:
         time_resolution: seconds to which a point's time is kept; None where it is not kept.
         keeps_epoch: whether a point's epoch is kept.
         keeps_media_step: whether texts, files and tables keep their step.
+        keeps_captions: whether pictures, figures, sounds and videos keep theirs.
         keeps_name, keeps_project, keeps_notes: whether the run's are kept.
+        is_alone: whether the client takes one run a process: a second one there is parked.
         output: regular expressions for lines that the client prints and nobody can stop.
         by_hand: a statement that logs ``value`` at ``step`` as ``by_hand`` with what
             `Tracker.native` returned, ``native``; None where the adapter has no such method.
@@ -45,9 +47,11 @@ class Backend:
     time_resolution: ClassVar[float | None] = 0.001
     keeps_epoch: ClassVar[bool] = True
     keeps_media_step: ClassVar[bool] = True
+    keeps_captions: ClassVar[bool] = True
     keeps_name: ClassVar[bool] = True
     keeps_project: ClassVar[bool] = True
     keeps_notes: ClassVar[bool] = True
+    is_alone: ClassVar[bool] = False
     output: ClassVar[Sequence[str]] = ()
     by_hand: ClassVar[str | None] = None
 
@@ -75,7 +79,7 @@ class Backend:
         return None
 
     def stored_number(self, value: Number) -> Number:
-        """Return what the backend shows for a metric's value: for float32, the rounded one."""
+        """Return what the backend shows for a metric's value: for float64, ``float(value)``."""
         return value
 
     def stored_points(self, points: list[Point]) -> list[Point]:
@@ -99,7 +103,10 @@ class Backend:
         return tags
 
     def stored_summary(self, value: Any) -> Any:
-        """Return what the backend shows for a single value of the run."""
+        """Return what the backend shows for a single value of the run.
+
+        A number that is not finite may also be spelled, as in the journal.
+        """
         return value
 
     def stored_items(self, kind: str, items: list[Item]) -> list[Item]:

@@ -21,6 +21,8 @@ from multitrack.trackers.start import start_run
 BY_HAND, LOGGED = [0.5, 1.5, 2.5, 3.5], [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
 """What `native` logs by hand as ``by_hand``, and by the run as ``loss``."""
 TIMEOUT = 120.0
+LEFT = "not delivered"
+"""Begins the line about a run that was not."""
 
 
 def die(backend: str, folder: Path) -> None:
@@ -32,14 +34,16 @@ def die(backend: str, folder: Path) -> None:
 
 
 def thread(backend: str, folder: Path) -> None:
-    """Deliver from a thread of this process, and see that random numbers stay the same."""
+    """Deliver two runs from threads of this process; see that random numbers stay the same."""
     before = _random_states()
-    run = start_run(
-        report_to=[backend], dir=folder / "multitrack", delivery="thread", config={"a": 1}
-    )
-    run.log({"loss": 0.5}, step=1)
-    run.log_text("note", "words")
-    _finish(run)
+    options: dict[str, Any] = {"dir": folder / "multitrack", "delivery": "thread"}
+    runs = [start_run(report_to=[backend], config={"a": 1}, **options) for _ in range(2)]
+    for run in runs:
+        run.log({"loss": 0.5}, step=1)
+        run.log_text("note", "words")
+    for report in [report for run in runs for report in run.finish(quiet=True, timeout=TIMEOUT)]:
+        if not report.delivered:
+            sys.stderr.write(f"{LEFT}: {report}\n")
     if _random_states() != before:
         raise SystemExit("the global random generators were used or seeded; give them back")
 

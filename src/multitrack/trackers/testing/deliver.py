@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from multitrack.trackers.folder import CourierState, Refusal, RunFolder
+from multitrack.trackers.folder import CourierFolder, CourierState, Refusal, RunFolder
 from multitrack.trackers.journal import Entry, JournalReader
 from multitrack.trackers.process import DELIVERED, spawn
 from multitrack.trackers.records import Metrics
@@ -49,19 +49,44 @@ def deliver(backend: Backend, folder: RunFolder, environ: Mapping[str, str]) -> 
     Raises:
         AssertionError: something was left, or the courier died; the message has its log.
     """
-    courier = folder.courier(backend.tracker)
+    return deliver_together(backend, [folder], environ)[0]
+
+
+def deliver_together(
+    backend: Backend, folders: Sequence[RunFolder], environ: Mapping[str, str]
+) -> list[Delivered]:
+    """Deliver runs, each by a courier process of its own, all at once, and read them back.
+
+    Raises:
+        AssertionError: as `deliver`.
+    """
     with environment(environ):
-        code = spawn(folder, backend.tracker).wait(TIMEOUT)
-        state = courier.read_state()
-        if code != DELIVERED:
-            raise AssertionError(
-                f"the courier ended with code {code} in phase {state.phase!r}: {state.message} "
-                f"(remedy: {state.remedy}). Look at what classify() makes of the client's "
-                f"errors. Its log ends with:\n{courier.log.read_text()[-LOG_TAIL:]}"
-            )
-        stored = backend.read(folder, state)
-        runs = backend.count_runs(folder, state)
-    return Delivered(folder, state, courier.read_refused(), stored, runs)
+        couriers = [spawn(folder, backend.tracker) for folder in folders]
+        for folder, courier in zip(folders, couriers, strict=True):
+            _check(folder.courier(backend.tracker), courier.wait(TIMEOUT))
+        return [_read(backend, folder) for folder in folders]
+
+
+def _check(courier: CourierFolder, code: int) -> None:
+    state = courier.read_state()
+    if code != DELIVERED:
+        raise AssertionError(
+            f"the courier ended with code {code} in phase {state.phase!r}: {state.message} "
+            f"(remedy: {state.remedy}). Look at what classify() makes of the client's "
+            f"errors. Its log ends with:\n{courier.log.read_text()[-LOG_TAIL:]}"
+        )
+
+
+def _read(backend: Backend, folder: RunFolder) -> Delivered:
+    courier = folder.courier(backend.tracker)
+    state = courier.read_state()
+    return Delivered(
+        folder,
+        state,
+        courier.read_refused(),
+        backend.read(folder, state),
+        backend.count_runs(folder, state),
+    )
 
 
 def entries(folder: RunFolder) -> list[Entry]:

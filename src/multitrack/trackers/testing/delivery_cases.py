@@ -16,15 +16,21 @@ from multitrack.trackers.folder import RunFolder
 from multitrack.trackers.process import spawn
 from multitrack.trackers.protocol import Repeat
 from multitrack.trackers.records import EndStatus
-from multitrack.trackers.testing import samples
+from multitrack.trackers.run import Run
+from multitrack.trackers.testing import samples, scenario
+from multitrack.trackers.testing.child import LEFT
 from multitrack.trackers.testing.deliver import (
     TIMEOUT,
     Delivered,
     deliver,
+    deliver_together,
     environment,
     rewind,
 )
 from multitrack.trackers.testing.suite import Suite, short
+
+RESUMPTIONS: list[tuple[int, EndStatus]] = [(2, "interrupted"), (3, "finished")]
+"""The step that each resumption of a run adds, and its outcome."""
 
 
 class DeliveryCases(Suite):
@@ -53,11 +59,10 @@ class DeliveryCases(Suite):
         run = self.start(tmp_path, name="repeat", config={"lr": 0.1})
         for step in range(10):
             run.log({"loss": step / 4}, step=step)
-        run.log_text("note", "words", step=9)
-        run.log_image("picture", samples.png(), step=9)
+        kinds = self._log_one_of_each_kind(run, tmp_path)
         run.finish(quiet=True)
         first = deliver(self, run.folder, self.environ(tmp_path))
-        rewind(run.folder, self.tracker, count=8)  # five points, a text, a picture, the end
+        rewind(run.folder, self.tracker, count=5 + kinds + 1)  # five points, and the end
         second = deliver(self, run.folder, self.environ(tmp_path))
         is_twice = self.tracker_type.repeat is Repeat.DUPLICATES
         self._check_steps(second, [*range(10), *(range(5, 10) if is_twice else ())])
@@ -67,7 +72,9 @@ class DeliveryCases(Suite):
                 f"{kind}s after the repeat: {short(list(second.stored.media[kind].values()))}, "
                 f"expected {short(list(expected.values()))}, as {self.tracker_type.repeat} says"
             )
-        assert second.stored.params == first.stored.params, "the repeat changed the params"
+        for what in ("params", "tags", "summary", "artifacts"):
+            before, after = getattr(first.stored, what), getattr(second.stored, what)
+            assert after == before, f"the repeat changed the {what}: {after}, before {before}"
         self._check_status(second, "finished")
         self._check_same_run(first, second)
 
@@ -92,38 +99,39 @@ class DeliveryCases(Suite):
         assert delivered.runs in {None, 1}, f"the store holds {delivered.runs} runs instead of 1"
 
     def test_resumed_run(self, tmp_path: Path) -> None:
-        """A run that goes on after its end is the same run, running again, then ended anew."""
+        """A run that goes on after its end, twice, is the same run, and each time ends anew."""
         run = self.start(tmp_path, name="resumed", config={"seed": 1})
         run.log({"loss": 1.0}, step=1)
         first = self.finish_and_deliver(run, tmp_path, "failed")
-        run = self.start(tmp_path, run_id=run.id)
-        run.log({"loss": 0.5}, step=2)
-        run.log_params({"more": 2})
-        second = self.finish_and_deliver(run, tmp_path)
-        self._check_same_run(first, second)
-        self._check_steps(second, [1, 2])
-        self._check_status(second, "finished")
-        expected = self.stored_params([{"seed": 1}, {"more": 2}])
+        for step, status in RESUMPTIONS:
+            run = self.start(tmp_path, run_id=run.id)
+            run.log({"loss": 1 / step}, step=step)
+            run.log_params({"more": step})
+            later = self.finish_and_deliver(run, tmp_path, status)
+            self._check_same_run(first, later)
+            self._check_steps(later, range(1, step + 1))
+            self._check_status(later, status)
+        expected = self.stored_params([{"seed": 1}, {"more": 2}, {"more": 3}])
         if "log_params" not in self.gaps:
-            assert second.stored.params == expected, f"params: {second.stored.params}"
+            assert later.stored.params == expected, f"params: {later.stored.params}"
 
-    def test_two_runs_of_one_name(self, tmp_path: Path) -> None:
-        """Runs of one name in one store are two runs."""
-        delivered = []
-        for value in (1.0, 2.0):
-            run = self.start(tmp_path, name="same name")
-            run.log({"loss": value}, step=1)
-            delivered.append(self.finish_and_deliver(run, tmp_path))
-        for value, one in zip((1.0, 2.0), delivered, strict=True):
-            with environment(self.environ(tmp_path)):
-                stored = self.read(one.folder, one.state)
-            found = [point.value for point in stored.metrics.get("loss", [])]
-            expected = [] if "log_metrics" in self.gaps else [value]
+    def test_two_runs_at_once(self, tmp_path: Path) -> None:
+        """Runs of one name that are delivered at once to one store are two runs."""
+        runs = [self.start(tmp_path, name="same name") for _ in (1, 2)]
+        for value, run in enumerate(runs):
+            run.log({"loss": float(value)}, step=1)
+            run.finish(quiet=True)
+        folders = [run.folder for run in runs]
+        delivered = deliver_together(self, folders, self.environ(tmp_path))
+        for value, one in enumerate(delivered):
+            found = [point.value for point in one.stored.metrics.get("loss", [])]
+            expected = [] if "log_metrics" in self.gaps else [float(value)]
             assert found == expected, f"the run that logged {value} shows {found}"
+            self._check_status(one, "finished")
         assert delivered[-1].runs in {None, 2}, f"the store holds {delivered[-1].runs} runs, not 2"
 
     def test_is_quiet_in_the_trainer(self, tmp_path: Path) -> None:
-        """In the trainer's process: prints nothing, asks nothing, leaves random numbers alone."""
+        """Two runs at once in the trainer's process: silent, and random numbers stay alone."""
         with environment(self.environ(tmp_path)):
             command = [sys.executable, "-m", f"{__package__}.child", "thread"]
             result = subprocess.run(
@@ -134,10 +142,29 @@ class DeliveryCases(Suite):
                 check=False,
                 timeout=TIMEOUT,
             )
-        assert not result.returncode, f"{result.stdout}\n{result.stderr}"
         lines = (result.stdout + result.stderr).splitlines()
-        noise = [line for line in lines if not any(re.search(p, line) for p in self.output)]
+        left = [line for line in lines if line.startswith(LEFT)]
+        is_told = all("delivery='process'" in line for line in left)
+        assert (result.returncode, len(left), is_told) == (0, self.is_alone, True), (
+            f"{lines}; can the client have two runs in one process? See `is_alone`"
+        )
+        known = (f"^{LEFT}", *self.output)
+        noise = [line for line in lines if not any(re.search(p, line) for p in known)]
         assert not noise, f"printed: {noise[:10]}; silence the client, or declare `output`"
+
+    def _log_one_of_each_kind(self, run: Run, scratch: Path) -> int:
+        """Log all but metrics; return how many records that is."""
+        run.log_params({"batch": 16})
+        run.set_tags({"team": "vision"})
+        run.summary({"best": 0.75})
+        run.log_text("note", "words", step=9)
+        run.log_image("picture", samples.png(), step=9)
+        run.log_histogram("weights", scenario.HISTOGRAMS["histogram/given"], step=9)
+        run.log_table("table", [[1, "a"]], columns=["number", "word"], step=9)
+        file = scratch / scenario.FILE_NAME
+        file.write_bytes(scenario.FILE)
+        run.log_artifact(file, name="weights", step=9)
+        return 8
 
     def _await_caught_up(self, folder: RunFolder) -> None:
         courier = folder.courier(self.tracker)

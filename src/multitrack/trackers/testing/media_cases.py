@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from multitrack.trackers.staging import safe_name
 from multitrack.trackers.testing import samples, scenario
 from multitrack.trackers.testing.deliver import Delivered
 from multitrack.trackers.testing.stored import Item
 from multitrack.trackers.testing.suite import Suite, compare, is_same, short
 
 IMAGES = {
-    "image/png": [Item(1, samples.png("red")), Item(2, samples.png("green"))],
+    "image/png": [Item(1, samples.png("red"), scenario.CAPTION), Item(2, samples.png("green"))],
     "image/jpeg": [Item(1, samples.jpeg())],
     "image/gif": [Item(1, samples.gif())],
+    "image/webp": [Item(1, samples.webp(), scenario.CAPTION)],
 }
 
 
@@ -21,48 +23,68 @@ class MediaCases(Suite):
 
     @pytest.mark.parametrize("key", scenario.TEXTS)
     def test_text(self, full: Delivered, key: str) -> None:
-        """Texts keep every character, one a step."""
+        """Texts keep every character, one a step; empty ones stay, and so do long ones."""
         text = scenario.TEXTS[key]
         self._check_media(full, "text", key, Item(1, text), Item(2, f"{text} again"))
 
     @pytest.mark.parametrize("key", IMAGES)
     def test_image(self, full: Delivered, key: str) -> None:
-        """Pictures keep their bytes."""
+        """Pictures keep their bytes and captions."""
         self._check_media(full, "image", key, *IMAGES[key])
 
+    @pytest.mark.parametrize("key", scenario.KEYS)
+    def test_key(self, full: Delivered, key: str) -> None:
+        """Odd keys are kept apart, or refused by name: never merged, never lost."""
+        self._check_media(full, "text", key, Item(1, f"text of {key}"))
+        self._check_media(full, "image", key, Item(1, samples.picture_of(key)))
+
     def test_drawn_figure(self, full: Delivered) -> None:
-        """A figure that was drawn keeps its bytes."""
-        self._check_media(full, "figure", "figure/drawn", Item(3, samples.png("orange")))
+        """A figure that was drawn keeps its bytes and caption."""
+        drawn = Item(3, samples.png("orange"), scenario.CAPTION)
+        self._check_media(full, "figure", "figure/drawn", drawn)
 
     def test_figure_as_page(self, full: Delivered) -> None:
-        """An interactive figure keeps its page."""
-        self._check_media(full, "figure", "figure/page", Item(3, samples.PAGE.encode()))
+        """An interactive figure keeps its page and caption."""
+        page = Item(3, samples.PAGE.encode(), scenario.CAPTION)
+        self._check_media(full, "figure", "figure/page", page)
 
-    def test_histogram(self, full: Delivered) -> None:
+    @pytest.mark.parametrize("key", scenario.HISTOGRAMS)
+    def test_histogram(self, full: Delivered, key: str) -> None:
         """Edges and counts are kept, empty bins too."""
-        counts, edges = scenario.HISTOGRAM
-        self._check_media(full, "histogram", "histogram/given", Item(2, (edges, counts)))
+        counts, edges = scenario.HISTOGRAMS[key]
+        self._check_media(full, "histogram", key, Item(2, (edges, counts)))
 
-    def test_table(self, full: Delivered) -> None:
-        """Tables keep their columns and cells."""
-        self._check_media(full, "table", "table/mixed", Item(4, scenario.TABLE))
+    @pytest.mark.parametrize("key", scenario.TABLES)
+    def test_table(self, full: Delivered, key: str) -> None:
+        """Tables keep their columns and cells, also where there are none."""
+        self._check_media(full, "table", key, Item(4, scenario.TABLES[key]))
 
     def test_audio(self, full: Delivered) -> None:
-        """Sounds keep their bytes."""
-        self._check_media(full, "audio", "audio/tone", Item(1, samples.wav()))
+        """Sounds keep their bytes and captions."""
+        self._check_media(full, "audio", "audio/tone", Item(1, samples.wav(), scenario.CAPTION))
 
     def test_video(self, full: Delivered) -> None:
-        """Videos keep their bytes."""
-        self._check_media(full, "video", "video/gif", Item(5, samples.gif()))
+        """Videos keep their bytes and captions."""
+        self._check_media(full, "video", "video/gif", Item(5, samples.gif(), scenario.CAPTION))
 
-    def test_one_name_for_several_kinds(self, full: Delivered) -> None:
-        """A metric, a text, a picture and a figure of one name do not hide each other."""
+    def test_one_name_for_all_kinds(self, full: Delivered) -> None:
+        """Things of one name and of different kinds do not hide each other."""
         points = full.stored.metrics.get(scenario.BOTH, [])
         expected = [] if "log_metrics" in self.gaps else [0.5]
         assert [point.value for point in points] == expected, f"metric {scenario.BOTH!r}: {points}"
-        self._check_media(full, "text", scenario.BOTH, Item(1, "words"))
-        self._check_media(full, "image", scenario.BOTH, Item(1, samples.png("purple")))
-        self._check_media(full, "figure", scenario.BOTH, Item(1, samples.png("orange")))
+        counts, edges = scenario.HISTOGRAMS["histogram/given"]
+        contents = {
+            "text": "words",
+            "image": samples.png("purple"),
+            "figure": samples.png("orange"),
+            "histogram": (edges, counts),
+            "table": scenario.TABLES["table/mixed"],
+            "audio": samples.wav(),
+            "video": samples.gif(),
+        }
+        for kind, content in contents.items():
+            self._check_media(full, kind, scenario.BOTH, Item(1, content))
+        self._check_artifact(full, scenario.BOTH, {scenario.BOTH: scenario.FILE})
 
     def test_file_artifact(self, full: Delivered) -> None:
         """A file is stored as it was."""
@@ -76,6 +98,11 @@ class MediaCases(Suite):
         """The later version of an artifact is the one that is found."""
         self._check_artifact(full, "versioned", {"version.txt": scenario.VERSIONS[-1]})
 
+    @pytest.mark.parametrize("name", scenario.ARTIFACTS)
+    def test_name_of_artifact(self, full: Delivered, name: str) -> None:
+        """Odd names are kept apart, or refused by name: never merged, never lost."""
+        self._check_artifact(full, safe_name(name), {"odd.txt": name.encode()})
+
     def _check_media(self, full: Delivered, kind: str, key: str, *logged: Item) -> None:
         stored = full.stored.media.get(kind, {}).get(key, [])
         if f"log_{kind}" in self.gaps or key in self.refused_keys:
@@ -84,6 +111,8 @@ class MediaCases(Suite):
         items = list(logged)
         if not self.keeps_media_step:
             items = [item._replace(step=None) for item in items]
+        if not self.keeps_captions:
+            items = [item._replace(caption=None) for item in items]
         expected = self.stored_items(kind, items)
         assert is_same(stored, expected), (
             f"{kind} {key!r}: stored {short(stored)}, expected {short(expected)}; see "

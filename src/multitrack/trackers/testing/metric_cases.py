@@ -20,7 +20,7 @@ class MetricCases(Suite):
 
     @pytest.mark.parametrize("name", scenario.STEPS)
     def test_steps(self, full: Delivered, name: str) -> None:
-        """Steps with gaps, steps that go back, steps beyond 32 bits."""
+        """Steps with gaps, steps that go back or below zero, steps beyond 32 and 53 bits."""
         self._check_points(full, name)
 
     def test_no_steps(self, full: Delivered) -> None:
@@ -34,6 +34,13 @@ class MetricCases(Suite):
     def test_epochs(self, full: Delivered) -> None:
         """The epoch travels with the point."""
         self._check_points(full, scenario.EPOCHS[0])
+
+    def test_metric_named_epoch(self, full: Delivered) -> None:
+        """A metric of that name is kept, among the epochs where a backend has a metric of them."""
+        name, step, value = scenario.NAMED_EPOCH
+        found = [(point.step, point.value) for point in full.stored.metrics.get(name, [])]
+        if "log_metrics" not in self.gaps:
+            assert (step, value) in found, f"the points of {name!r} are {found[:5]}"
 
     def test_many_points(self, full: Delivered) -> None:
         """More points than one batch."""
@@ -86,7 +93,7 @@ class MetricCases(Suite):
     def _difference(self, got: Point, wanted: Point) -> str:
         if got.step != wanted.step:
             return "step"
-        if not is_same(float(got.value), float(wanted.value)):
+        if not is_same(+got.value, +wanted.value):  # True is stored as 1, or as 1.0
             return "value"
         if got.epoch != wanted.epoch:
             return "epoch"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import struct
@@ -24,6 +25,11 @@ def png(color: str = "red") -> bytes:
     b'PNG'
     """
     return _encode("PNG", color)
+
+
+def picture_of(text: str) -> bytes:
+    """Return a PNG picture that only this text has."""
+    return png("#" + hashlib.sha256(text.encode()).hexdigest()[:6])
 
 
 def jpeg(color: str = "green") -> bytes:

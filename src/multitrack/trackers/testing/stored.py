@@ -24,10 +24,12 @@ class Item(NamedTuple):
         step: its step, None where the backend keeps none.
         content: a text as str; a picture, sound or video as the stored bytes; a table as
             ``(columns, rows)``; a histogram as ``(edges, counts)``.
+        caption: of a picture, figure, sound or video; None where there is none.
     """
 
     step: int | None
     content: Any
+    caption: str | None = None
 
 
 @dataclass

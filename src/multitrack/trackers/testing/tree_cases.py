@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from multitrack.trackers.names import flatten
-from multitrack.trackers.records import Tree
+from multitrack.trackers.records import Tree, spell
 from multitrack.trackers.testing import scenario
 from multitrack.trackers.testing.deliver import Delivered
 from multitrack.trackers.testing.suite import Suite, compare
@@ -76,8 +76,9 @@ class TreeCases(Suite):
     def test_summary(self, full: Delivered) -> None:
         """Single values, numbers and text; later values win."""
         logged = scenario.SUMMARY | scenario.LATER_SUMMARY
-        expected = {name: self.stored_summary(value) for name, value in logged.items()}
-        self._check_tree(full.stored.summary, expected, "summary values", "log_summary")
+        expected = {name: _spelled(self.stored_summary(value)) for name, value in logged.items()}
+        stored = {name: _spelled(value) for name, value in full.stored.summary.items()}
+        self._check_tree(stored, expected, "summary values", "log_summary")
 
     def _check_tree(self, stored: Tree, expected: dict[str, Any], what: str, method: str) -> None:
         if method in self.gaps:
@@ -92,6 +93,10 @@ class TreeCases(Suite):
             f"the run's {what}: stored {stored!r}, expected {expected!r}; see start(), or "
             f"keeps_{what}"
         )
+
+
+def _spelled(value: Any) -> Any:
+    return spell(value) if isinstance(value, float) else value
 
 
 def _flat(tree: Tree) -> dict[str, Any]:
