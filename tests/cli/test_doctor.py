@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
+from contextlib import contextmanager
+from email.utils import formatdate
+
+import pytest
+from loopback import Handler, listening
 
 from multitrack.trackers import registry
 from multitrack.trackers.folder import CourierState
@@ -119,3 +126,103 @@ def test_a_delivery_that_is_stuck_is_a_fault_with_why_and_what_to_do(multitrack,
 def test_deliveries_that_go_well_are_counted(multitrack, make_run):
     make_run("a", report_to=["notebook"])
     assert findings(multitrack)["deliveries"]["found"] == "nothing is stuck of 1 run"
+
+
+@contextmanager
+def serving(status, date=None):
+    """Serve a backend that gives one answer to all."""
+
+    class Answers(Handler):
+        def date_time_string(self, timestamp=None):
+            return date or super().date_time_string(timestamp)
+
+        def do_GET(self):
+            self.reply(status, b"", {"Location": "http://127.0.0.1:9/"})
+
+    with listening(Answers) as server:
+        yield f"http://127.0.0.1:{server.server_port}"
+
+
+@pytest.mark.parametrize("status", [200, 302, 401, 404])
+def test_a_server_that_answers_is_well_whatever_it_says(multitrack, status):
+    with serving(status) as address:
+        found = findings(multitrack, NOTEBOOK_SERVER=address, NOTEBOOK_TOKEN="s3cr3t")
+    assert found["notebook mode"]["found"] == "online"
+    assert found["notebook key"]["found"] == "NOTEBOOK_TOKEN (not shown)"
+    assert found["notebook server"]["verdict"] == "ok"
+    assert found["notebook server"]["found"].startswith(f"{address} answers in ")
+    assert "s3cr3t" not in json.dumps(found)
+
+
+def test_a_server_that_is_out_of_order_is_a_fault(multitrack):
+    with serving(503) as address:
+        finding = findings(multitrack, code=1, NOTEBOOK_SERVER=address, NOTEBOOK_TOKEN="t")[
+            "notebook server"
+        ]
+    assert finding["found"].startswith(f"{address} answers 503 in ")
+
+
+def test_a_server_whose_clock_differs_is_a_fault_of_the_clock(multitrack):
+    with serving(200, date=formatdate(time.time() + 7200, usegmt=True)) as address:
+        found = findings(multitrack, code=1, NOTEBOOK_SERVER=address, NOTEBOOK_TOKEN="t")
+    assert found["notebook server"]["verdict"] == "ok"
+    assert found["notebook clock"]["verdict"] == "fault"
+    assert "behind http://127.0.0.1" in found["notebook clock"]["found"]
+    assert "chrony" in found["notebook clock"]["remedy"]
+
+
+def test_a_server_that_refuses_is_a_fault(multitrack):
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    for scheme in ("http", "shelf"):
+        address = f"{scheme}://127.0.0.1:{port}"
+        found = findings(multitrack, code=1, NOTEBOOK_SERVER=address, NOTEBOOK_TOKEN="t")
+        finding = found["notebook server"]
+        assert finding["found"] == f"{address} cannot be reached: Connection refused"
+        assert "waits in the journal" in finding["remedy"]
+
+
+def test_a_server_that_says_nothing_holds_nobody_up(multitrack):
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        address = f"http://me:s3cr3t@127.0.0.1:{hole.getsockname()[1]}"
+        began = time.monotonic()
+        found = findings(multitrack, code=1, NOTEBOOK_SERVER=address, NOTEBOOK_TOKEN="t")
+    assert time.monotonic() - began < 30
+    assert found["notebook server"]["found"].endswith("does not answer within 3 s")
+    assert "s3cr3t" not in json.dumps(found)
+
+
+def test_a_server_of_any_other_kind_is_connected_to(multitrack):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"shelf://127.0.0.1:{server.getsockname()[1]}"
+        found = findings(multitrack, NOTEBOOK_SERVER=address, NOTEBOOK_TOKEN="t")
+    assert found["notebook server"]["found"].startswith(f"{address} answers in ")
+
+
+def test_a_key_that_is_missing_is_a_fault_of_what_is_used(multitrack):
+    with serving(200) as address:
+        finding = findings(multitrack, code=1, NOTEBOOK_SERVER=address)["notebook key"]
+    assert finding == {
+        "verdict": "fault",
+        "what": "notebook key",
+        "found": "none was found",
+        "remedy": "set NOTEBOOK_TOKEN",
+    }
+
+
+def test_a_folder_that_cannot_be_written_is_a_fault_of_what_is_used(multitrack, tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    finding = findings(multitrack, code=1, NOTEBOOK_DIR=str(file / "below"))["notebook folder"]
+    assert finding["found"] == f"{file / 'below'} cannot be written"
+    assert finding["remedy"] == f"{file} is no folder: name another"
+
+
+@pytest.mark.parametrize("width", ["80", "140"])
+def test_what_is_printed_fits_and_says_how_many_faults(multitrack, width):
+    output = multitrack(
+        "doctor", code=1, COLUMNS=width, MULTITRACK_REPORT_TO="nobody", NOTEBOOK_PAPER="lined"
+    ).output
+    assert max(map(len, output.splitlines())) <= int(width)
+    assert "2 faults; each → says what mends it" in output
+    assert output.count("→ pip install") <= 1, "what nobody asked for takes one line"

@@ -5,41 +5,23 @@ from __future__ import annotations
 import fcntl
 import os
 import platform
-import shlex
 import tempfile
 import time
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
 
 from packaging.specifiers import SpecifierSet
 
+from multitrack.cli._access import SYNCHRONISE, check_access, mending, nearest
 from multitrack.cli._clients import PACKAGE, Client, find_client
+from multitrack.cli._finding import Finding
 from multitrack.trackers import registry
 from multitrack.trackers.redact import redact_text
-from multitrack.trackers.settings import Settings, SettingsError, Variable, load, variables
+from multitrack.trackers.settings import Variable, load, variables
 
 MOST_SKEW = 5.0
 """Seconds by which the clock of a file server may differ."""
-
-Verdict: TypeAlias = Literal["ok", "fault", "absent"]
-
-
-class Finding(NamedTuple):
-    """What one check found.
-
-    Attributes:
-        verdict: ok, a fault, or absent: not there, and nobody asked for it.
-        what: what was looked at.
-        found: one line.
-        remedy: what to type or do about a fault or an absence.
-    """
-
-    verdict: Verdict
-    what: str
-    found: str
-    remedy: str | None = None
 
 
 def check_python() -> Finding:
@@ -54,8 +36,7 @@ def check_python() -> Finding:
 
 def check_directory(directory: Path) -> Iterator[Finding]:
     """Check that runs can be written and locked, and that the file server's clock is right."""
-    existing = next(path for path in (directory, *directory.parents) if path.exists())
-    quoted = shlex.quote(str(existing))
+    existing = nearest(directory)
     try:
         with tempfile.NamedTemporaryFile(dir=existing, prefix=".multitrack-") as file:
             now = time.time()
@@ -64,7 +45,7 @@ def check_directory(directory: Path) -> Iterator[Finding]:
             skew = os.fstat(file.fileno()).st_mtime - now
             can_lock = _can_lock(file.fileno())
     except OSError as error:
-        remedy = f"chmod u+rwx {quoted}, or name another directory with MULTITRACK_DIR"
+        remedy = f"{mending(existing)}, or name another directory with MULTITRACK_DIR"
         yield Finding("fault", "directory", f"{directory} cannot be written: {error}", remedy)
         return
     yield Finding("ok", "directory", f"{directory} can be written")
@@ -77,7 +58,7 @@ def check_directory(directory: Path) -> Iterator[Finding]:
     if abs(skew) <= MOST_SKEW:
         yield Finding("ok", "clock", found)
     else:
-        yield Finding("fault", "clock", found, "synchronise this machine's clock, e.g. with chrony")
+        yield Finding("fault", "clock", found, SYNCHRONISE)
 
 
 def check_report_to() -> Finding:
@@ -91,8 +72,13 @@ def check_report_to() -> Finding:
     return Finding("ok", "report_to", ", ".join(names) or nothing)
 
 
-def check_backend(name: str) -> Iterator[Finding]:
-    """Check a backend's client and settings."""
+def check_backend(name: str, *, is_wanted: bool) -> Iterator[Finding]:
+    """Check a backend's client and settings, and whether they lead anywhere.
+
+    Args:
+        name: of the backend.
+        is_wanted: whether runs report to it. Then what it lacks is a fault.
+    """
     try:
         settings_type = registry.load(name).settings_type
         client = find_client(name)
@@ -100,8 +86,23 @@ def check_backend(name: str) -> Iterator[Finding]:
         yield Finding("fault", name, str(error))
         return
     yield _check_client(name, client) if client else Finding("ok", name, "needs no client")
-    if client is None or client.version:
-        yield from _check_settings(name, settings_type)
+    if client and not client.version:
+        return
+    given = [
+        (variable, source)
+        for variable in variables(settings_type)
+        for source in variable.env.names
+        if os.environ.get(source)
+    ]
+    try:
+        access = load(settings_type).access()
+    except Exception as error:
+        yield Finding("fault", f"{name} settings", str(error), "correct or unset that variable")
+        return
+    if given:
+        shown = ", ".join(_show(variable, source) for variable, source in given)
+        yield Finding("ok", f"{name} settings", shown)
+    yield from check_access(name, access, is_wanted=is_wanted or bool(given))
 
 
 def _check_client(name: str, client: Client) -> Finding:
@@ -112,22 +113,6 @@ def _check_client(name: str, client: Client) -> Finding:
         found = f"{client.name} {client.version} is installed, multitrack needs {asked}"
         return Finding("fault", name, found, f"{client.command} --upgrade")
     return Finding("ok", name, f"{client.name} {client.version} (needs {client.asked or 'any'})")
-
-
-def _check_settings(name: str, settings_type: type[Settings]) -> Iterator[Finding]:
-    found = [
-        _show(variable, source)
-        for variable in variables(settings_type)
-        for source in variable.env.names
-        if os.environ.get(source)
-    ]
-    try:
-        load(settings_type)
-    except SettingsError as error:
-        yield Finding("fault", f"{name} settings", str(error), "correct or unset that variable")
-        return
-    if found:
-        yield Finding("ok", f"{name} settings", ", ".join(found))
 
 
 def _show(variable: Variable, source: str) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from multitrack.cli._checks import Finding
+from multitrack.cli._finding import Finding
 from multitrack.cli._output import duration, plural
 from multitrack.cli._select import short_id
 from multitrack.trackers.delivery import report
