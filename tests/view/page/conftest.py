@@ -17,10 +17,6 @@ import pytest
 import multitrack
 from multitrack.trackers.folder import CourierState
 
-sync_api = pytest.importorskip(
-    "playwright.sync_api", reason="Playwright is not installed: pip install playwright"
-)
-
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     "--no-sandbox",
@@ -76,7 +72,9 @@ def browser() -> Iterator[Any]:
     if found is None:
         message = "no Chromium is installed: apt-get install chromium"
         pytest.fail(message) if REQUIRED else pytest.skip(message)
-    with sync_api.sync_playwright() as playwright:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
         yield running
         running.close()
@@ -126,7 +124,9 @@ def watched(browser: Any, site: Site) -> Iterator[Callable[..., Any]]:
         page.goto(url)
         return page
 
-    sync_api.expect.set_options(timeout=PATIENCE_MS)
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=PATIENCE_MS)
     yield open_page
     for context in contexts:
         context.close()

@@ -6,7 +6,9 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
-from playwright.sync_api import expect
+import pytest
+
+expect = pytest.importorskip("playwright.sync_api", reason="pip install playwright").expect
 
 LOGGING = """
 import sys, time, multitrack

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import expect
+import pytest
+
+expect = pytest.importorskip("playwright.sync_api", reason="pip install playwright").expect
 
 HOSTILE = '<img src=x onerror="window.pwned = 1"><b>bold</b>'
 
