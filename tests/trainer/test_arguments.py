@@ -71,6 +71,8 @@ def test_what_follows_from_other_arguments() -> None:
         ({"bf16": True, "fp16": True}, "exclude each other"),
         ({"fsdp_config": {"a": 1}}, "without fsdp=True has no effect"),
         ({"dataloader_persistent_workers": True}, "needs dataloader_num_workers"),
+        ({"dataloader_multiprocessing_context": "fork"}, "needs dataloader_num_workers"),
+        ({"dataloader_multiprocessing_context": "x", "dataloader_num_workers": 1}, "may be fork"),
         ({"dataloader_num_workers": -1}, "must be 0 or more"),
         ({"include_for_metrics": ["logits"]}, "may hold inputs and loss, not logits"),
         ({"learning_rate": float("nan")}, "learning_rate must be 0 or more"),

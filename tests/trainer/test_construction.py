@@ -159,6 +159,17 @@ def test_worker_processes_load_the_same_data(make_trainer: Callable[..., Trainer
     assert torch.equal(with_workers, weights())
 
 
+def test_how_worker_processes_start_and_answer(make_trainer: Callable[..., Trainer]) -> None:
+    trainer = make_trainer(
+        dataloader_num_workers=1,
+        dataloader_multiprocessing_context="forkserver",
+        dataloader_in_order=False,
+    )
+    for loader in (trainer.get_train_dataloader(), trainer.get_eval_dataloader()):
+        assert loader.multiprocessing_context.get_start_method() == "forkserver"
+        assert loader.in_order is False
+
+
 def test_samples_become_batches() -> None:
     batch = default_collate(
         [

@@ -104,6 +104,13 @@ def _data(args: Fields) -> Iterator[str]:
             yield "dataloader_prefetch_factor needs dataloader_num_workers of 1 or more"
         if args.dataloader_persistent_workers:
             yield "dataloader_persistent_workers needs dataloader_num_workers of 1 or more"
+        if args.dataloader_multiprocessing_context is not None:
+            yield "dataloader_multiprocessing_context needs dataloader_num_workers of 1 or more"
+    if args.dataloader_multiprocessing_context not in {None, "fork", "spawn", "forkserver"}:
+        yield (
+            "dataloader_multiprocessing_context may be fork, spawn or forkserver, not "
+            f"{args.dataloader_multiprocessing_context!r}"
+        )
     if unknown := set(args.include_for_metrics) - {"inputs", "loss"}:
         yield f"include_for_metrics may hold inputs and loss, not {', '.join(sorted(unknown))}"
 

@@ -152,6 +152,12 @@ class Fields:
     dataloader_prefetch_factor: Annotated[int | None, "Batches that each of them loads ahead."] = (
         None
     )
+    dataloader_multiprocessing_context: Annotated[
+        str | None, "How these processes start: fork, spawn, forkserver; not given: PyTorch's way."
+    ] = None
+    dataloader_in_order: Annotated[
+        bool, "Take batches in the order in which these processes were asked; false: when ready."
+    ] = True
     remove_unused_columns: Annotated[
         bool, "Drop inputs that the model's forward does not take."
     ] = True

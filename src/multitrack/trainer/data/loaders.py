@@ -75,4 +75,6 @@ def _options(args: TrainingArguments, collate: Collator, batch_size: int) -> dic
         "pin_memory": args.dataloader_pin_memory and args.device.type == "cuda",
         "persistent_workers": args.dataloader_persistent_workers,
         "prefetch_factor": args.dataloader_prefetch_factor,
+        "multiprocessing_context": args.dataloader_multiprocessing_context,
+        "in_order": args.dataloader_in_order,
     }
