@@ -135,8 +135,8 @@ def transformers(session: nox.Session, release: str) -> None:
     suites = ["tests/compat/test_transformers.py"]
     needed = [*_package("transformers"), "-e", "tests/plugin"]
     if release == "newest":
-        suites += ["tests/trainer/test_against_transformers.py"]
-        needed += _group("clients")
+        suites += ["tests/compat/test_trl.py", "tests/trainer/test_against_transformers.py"]
+        needed += [*_group("clients"), "optuna", "trl"]
     else:
         needed += [EXTRAS["transformers"][0].replace(">=", "=="), *_group("test")]
     session.install(*needed)

@@ -118,6 +118,31 @@ def test_every_trial_of_a_search_is_a_run(tmp_path, tracking):
     assert first.status == "finished"
 
 
+def test_a_search_of_optuna_makes_a_run_of_every_trial(tmp_path, tracking):
+    """As the Trainer drives it, with the real sampler; the best trial is known by its run."""
+    pytest.importorskip("optuna")
+    trainer = make_trainer(tmp_path, [tracking], eval_strategy="steps", eval_steps=6)
+    trainer.model_init = lambda trial: Model()
+    best = trainer.hyperparameter_search(
+        hp_space=lambda trial: {"learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-1)},
+        direction="minimize",
+        n_trials=3,
+        backend="optuna",
+        hp_name=lambda trial: f"trial-{trial.number}",
+    )
+    tracking.run.finish()
+    runs = histories(tmp_path)
+    assert [history.status for history in runs] == ["finished"] * 3
+    assert len({history.header.run_id for history in runs}) == 3
+    rates = [history.params["trial"]["learning_rate"] for history in runs]
+    assert len(set(rates)) == 3
+    assert [history.params["args"]["learning_rate"] for history in runs] == rates
+    assert all(list(history.series["eval/loss"].steps) == [6] for history in runs)
+    losses = [history.series["eval/loss"].last.value for history in runs]
+    assert rates[losses.index(min(losses))] == best.hyperparameters["learning_rate"]
+    assert [history.tags["trial"] for history in runs] == [f"trial-{number}" for number in range(3)]
+
+
 def test_what_transformers_fills_in_names_nothing(tmp_path, tracking, monkeypatch):
     monkeypatch.setenv("MULTITRACK_PROJECT", "digits")
     monkeypatch.setenv("MULTITRACK_RUN_NAME", "first")
