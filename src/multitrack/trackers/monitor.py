@@ -145,19 +145,25 @@ def _gpus() -> Iterable[Reader]:
         import pynvml
 
         pynvml.nvmlInit()
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+        indices = range(pynvml.nvmlDeviceGetCount())
     except Exception as error:  # no package, no driver, no permission
         logger.debug("no GPU is measured: %s", error)
         return []
-    return [_gpu(pynvml, i, handle) for i, handle in enumerate(handles)]
+    return [_gpu(pynvml, index) for index in indices]
 
 
-def _gpu(nvml: Any, index: int, handle: Any) -> Reader:
+def _gpu(nvml: Any, index: int) -> Reader:
+    """Return a reader of what one GPU tells: one that is lost or forbidden tells nothing."""
+
     def read() -> dict[str, float]:
         found: dict[str, float] = {}
+        try:
+            handle = nvml.nvmlDeviceGetHandleByIndex(index)
+        except nvml.NVMLError:
+            return found
         with suppress(nvml.NVMLError):
             found["percent"] = nvml.nvmlDeviceGetUtilizationRates(handle).gpu
-        with suppress(nvml.NVMLError):
+        with suppress(nvml.NVMLError, ZeroDivisionError):
             memory = nvml.nvmlDeviceGetMemoryInfo(handle)
             found["memory_gib"] = memory.used / GIB
             found["memory_percent"] = 100 * memory.used / memory.total
