@@ -129,10 +129,10 @@ class AimTracker(Tracker):
     @stored_as("run params `hparams`")
     def log_params(self, params: Params) -> None:
         """Merge the tree into the run's params."""
-        self._merge("hparams", params.values)
-        unnamed = [name for name, _ in flatten(params.values) if name.endswith("/") or not name]
-        if unnamed:
-            reason = "Aim drops a value without a name"
+        named = _named(params.values)
+        self._merge("hparams", named)
+        if unnamed := dict(flatten(params.values)).keys() - dict(flatten(named)).keys():
+            reason = "Aim makes up a name for a value that has none"
             raise Refused(reason, dict.fromkeys(unnamed, reason))
 
     @stored_as("tags, as `name` or `name=value`")
@@ -315,6 +315,11 @@ class AimTracker(Tracker):
         if self._live.artifacts_uri is None:
             raise Refused("files need a place beside an Aim server: set AIM_ARTIFACTS_URI")
         self._live.log_artifact(str(path), name, block=True)
+
+
+def _named(tree: Tree) -> Tree:
+    """Return a tree without what has an empty name in it."""
+    return {k: _named(v) if isinstance(v, dict) else v for k, v in tree.items() if k}
 
 
 def _about(header: Header, status: Status) -> Tree:
