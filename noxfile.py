@@ -91,7 +91,7 @@ def checks(session: nox.Session) -> None:
 def core(session: nox.Session) -> None:
     """Test recording and delivery where neither torch nor a client is installed."""
     extras = ("migrate", "system")
-    session.install(*_package(*extras), *_group("test"), "--editable", "tests/plugin", *MEDIA)
+    session.install(*_package(*extras), *_group("test"), "-e", "tests/plugin", *MEDIA, "ipython")
     suites = ("tests/plugin", "tests/trackers", "tests/migrate", "tests/cli", "tests/package")
     session.run("pytest", *suites, *session.posargs)
 

@@ -126,6 +126,35 @@ def test_exception_that_ends_the_program_is_in_the_log(tmp_path):
     assert "ValueError: too late" in text
 
 
+NOTEBOOK = """
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+for cell in (
+    "import multitrack; print('before')",
+    "run = multitrack.start_run(report_to='none', dir='runs', capture_console=True); print('one')",
+    "print('two'); raise ValueError('of a cell')",
+    "print('three')",
+    "run.finish(); print('after')",
+):
+    shell.run_cell(cell, store_history=True)
+"""
+
+
+def test_each_cell_of_a_notebook_is_captured(tmp_path):
+    pytest.importorskip("IPython")
+    command = [sys.executable, "-c", NOTEBOOK]
+    environ = os.environ | {"IPYTHONDIR": str(tmp_path / "ipython"), "NO_COLOR": "1"}
+    subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, check=True)
+    [path] = (tmp_path / "runs").glob("*/console.log")
+    lines = path.read_text().splitlines()
+    assert [line for line in lines if line in {"before", "one", "two", "three", "after"}] == [
+        "one",
+        "two",
+        "three",
+    ]
+    assert "ValueError: of a cell" in lines
+
+
 def test_two_runs_end_in_any_order(start, capsys, log):
     plain = [vars(s).copy() for s in (sys.stdout, sys.stderr)]
     first, second = start(capture_console=True), start(capture_console=True)

@@ -16,7 +16,8 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ INTERVAL = 0.5
 """Seconds between two looks at what was printed."""
 WIDTH = 64 * 1024
 """Characters after which a line is broken."""
+CELL_BEGINS = "pre_run_cell"
 
 _PIECE = re.compile(
     r"(\n|\r|\x1b\[\d*A|\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\))"
@@ -174,12 +176,16 @@ class Console:
         threading.Thread(
             target=self._keep_drawing, args=(self._stop,), name="multitrack-console", daemon=True
         ).start()
-        for stream in {id(s): s for s in (sys.stdout, sys.stderr) if s is not None}.values():
-            _listen(stream, self._hear)
+        self._listen()
+        if events := _events_of_cells():
+            events.register(CELL_BEGINS, self._listen)
 
     def stop(self) -> None:
         """Listen no more, and log what was heard, with the exception that is being handled."""
         self._stop.set()
+        if events := _events_of_cells():
+            with suppress(ValueError):  # it was made, or replaced, after we began
+                events.unregister(CELL_BEGINS, self._listen)
         for stream in list(_taps):
             _leave(stream, self._hear)
         with self._lock:
@@ -191,6 +197,10 @@ class Console:
             self._file.close()
         if self._path.exists() and self._path.stat().st_size:
             self._keep(self._path, NAME, "log")
+
+    def _listen(self, _cell: Any = None) -> None:
+        for stream in {id(s): s for s in (sys.stdout, sys.stderr) if s is not None}.values():
+            _listen(stream, self._hear)
 
     def _hear(self, text: str) -> None:
         if os.getpid() == self._owner:  # a forked child has nobody who draws
@@ -218,17 +228,16 @@ class Tap:
 
     Args:
         stream: it goes on to get everything, first.
-
-    Attributes:
         hearers: who gets a copy of each text.
 
     Raises:
         AttributeError: the stream lets nobody wrap its ``write``.
     """
 
-    def __init__(self, stream: Any) -> None:
-        self.hearers: list[Callable[[str], None]] = []
+    def __init__(self, stream: Any, hearers: Iterable[Callable[[str], None]]) -> None:
+        self.hearers = list(hearers)
         self._stream = stream
+        self._is_called = False
         self._own = vars(stream).get("write")
         self._plain = stream.write
         self._write = self.write
@@ -237,10 +246,17 @@ class Tap:
     def write(self, text: Any) -> Any:
         """Write, and leave a copy with whoever listens."""
         result = self._plain(text)
+        self._is_called = True
         if isinstance(text, str):
             for hear in list(self.hearers):
                 hear(text)
         return result
+
+    def is_in_place(self) -> bool:
+        """Tell whether the stream still calls us: others may have put back what they found."""
+        self._is_called = False
+        self._stream.write("")
+        return self._is_called
 
     def remove(self) -> bool:
         """Give the stream its own ``write`` back, unless somebody wrapped it once more."""
@@ -258,12 +274,16 @@ _taps: dict[Any, Tap] = {}
 
 
 def _listen(stream: Any, hear: Callable[[str], None]) -> None:
+    """Tap a stream, unless it is tapped, and let somebody hear."""
+    tap = _taps.get(stream)
     try:
-        tap = _taps[stream] = _taps.get(stream) or Tap(stream)
+        if tap is None or not tap.is_in_place():
+            tap = _taps[stream] = Tap(stream, tap.hearers if tap else ())
     except (AttributeError, TypeError):
         logger.warning("%s cannot be captured", type(stream).__name__)
         return
-    tap.hearers.append(hear)
+    if hear not in tap.hearers:
+        tap.hearers.append(hear)
 
 
 def _leave(stream: Any, hear: Callable[[str], None]) -> None:
@@ -273,3 +293,10 @@ def _leave(stream: Any, hear: Callable[[str], None]) -> None:
         tap.hearers.remove(hear)
     if not tap.hearers and tap.remove():
         del _taps[stream]
+
+
+def _events_of_cells() -> Any:
+    """Return IPython's events, None elsewhere: it puts streams back after each cell."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell.events if shell else None
