@@ -303,7 +303,10 @@ def _resume(history: History, resumed: Resumed) -> None:
 
 def _add_metrics(history: History, metrics: Metrics) -> None:
     for name, value in metrics.values.items():
-        history.series.setdefault(name, Series()).add(metrics.step, float(value))
+        series = history.series.get(name)
+        if series is None:
+            series = history.series[name] = Series()
+        series.add(metrics.step, float(value))
 
 
 def _end(history: History, end: End) -> None:

@@ -338,10 +338,10 @@ class Codec:
             RecursionError: it is nested too deeply.
         """
         record: AnyRecord = _DECODER.decode(line)
-        if isinstance(record, Header | Params | Artifact):
-            _check_depth(record)
-        if isinstance(record, Metrics | Summary):
+        if isinstance(record, (Metrics, Summary)):
             _restore_non_finite(record.values)
+        elif isinstance(record, (Header, Params, Artifact)):
+            _check_depth(record)
         return record
 
 
@@ -361,7 +361,7 @@ def _inner(value: Any) -> Iterable[Any]:
 
 def _restore_non_finite(values: dict[str, Scalar]) -> None:
     for key, value in values.items():
-        if isinstance(value, str) and value in NON_FINITE:
+        if type(value) is str and value in NON_FINITE:
             values[key] = NON_FINITE[value]
 
 
