@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 import multitrack
+from multitrack.trackers import registry
 
 STORED_HERE = ["tensorboard", "mlflow", "wandb", "aim", "comet", "dvclive", "swanlab", "trackio"]
 OFFLINE = {
@@ -65,13 +66,6 @@ def fresh_copies(run: Path, count: int) -> Path:
     return runs
 
 
-def is_installed(backend: str) -> bool:
-    """Tell whether a tracker's client is here."""
-    command = [sys.executable, "-m", "multitrack", "doctor", backend]
-    output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    return "not installed" not in output
-
-
 def main() -> None:
     """Measure the trackers, print a table, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -80,7 +74,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="folder for delivery.json")
     options = parser.parse_args()
-    backends = options.backends or [name for name in STORED_HERE if is_installed(name)]
+    backends = options.backends or [name for name in STORED_HERE if registry.is_installed(name)]
     run = record(Path(tempfile.mkdtemp()), options.records)
     cores = os.cpu_count() or 1
     rows: dict[str, list[float]] = {}
