@@ -1,4 +1,4 @@
-"""The site's navigation: a page for every backend, without naming one in mkdocs.yml."""
+"""The site's navigation: a page for every backend, without naming one in mkdocs.yml; titles."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ def on_config(config: Any) -> Any:
     names = [f"{FOLDER}{page.name}" for page in pages]
     config["nav"] = [_expanded(entry, names) for entry in config["nav"]]
     return config
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Let a page begin with its heading, which is its title: the first line may be for tests."""
+    return markdown[markdown.index("\n") + 1 :] if markdown.startswith("<!--") else markdown
 
 
 def _index_first(page: Path) -> tuple[bool, str]:
