@@ -25,7 +25,7 @@ export class Plot {
   }
 
   /**
-   * Draw.
+   * Draw, and leave the cursor where the mouse rests.
    * @param {{curves: object[], colours: Map<string, object>, settings: object,
    *   range: [number, number]|null}} chart
    */
@@ -35,11 +35,13 @@ export class Plot {
       this.plot.setData(aligned(chart.curves));
       return;
     }
+    const { left = -1, top = -1 } = this.plot?.cursor ?? {};
     this.plot?.destroy();
     this.shape = shape;
     const { clientWidth: width, clientHeight: height } = this.element;
     const options = optionsOf({ ...chart, ...this.listeners, width, height });
     this.plot = new uPlot(options, aligned(chart.curves), this.element);
+    if (left >= 0) this.plot.setCursor({ left, top });
   }
 
   /**
