@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from multitrack.trackers.locks import FileLock, is_locked
+from multitrack.trackers.priority import NICENESS
 from multitrack.trackers.process import BUSY, DELIVERED, LEFT, spawn
 
 
@@ -97,6 +99,14 @@ def test_two_at_once(run, notebook, courier, wait_until):
     first.send_signal(signal.SIGCONT)
     assert first.wait(60) == DELIVERED
     assert notebook.steps(run) == [0, 1, 2]
+
+
+def test_it_is_nice_to_the_trainer(run, notebook, courier, wait_until):
+    process = courier(run, watch=True)
+    wait_until(lambda: os.getpriority(os.PRIO_PROCESS, process.pid) == NICENESS)
+    group = Path("/proc", str(process.pid), "autogroup")  # Linux'; its niceness is what counts
+    if group.exists():
+        wait_until(lambda: group.read_text().endswith(f"nice {NICENESS}\n"))
 
 
 QUICK = """

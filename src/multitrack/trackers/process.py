@@ -9,7 +9,6 @@ trainer dies, however it dies.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import logging
 import os
 import signal
@@ -27,6 +26,7 @@ from multitrack.trackers import registry
 from multitrack.trackers.courier import LINGER, SILENCE, Courier, read_header
 from multitrack.trackers.folder import FILE_MODE, NO_LINK, CourierFolder, RunFolder
 from multitrack.trackers.locks import PATIENCE, FileLock, LockedError, is_locked
+from multitrack.trackers.priority import yield_to_training
 from multitrack.trackers.redact import redact_text
 from multitrack.trackers.settings import Settings, holds_secret, load, storable, variables
 
@@ -139,8 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     handler = logging.StreamHandler()
     handler.setFormatter(_WithoutSecrets("%(asctime)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    with contextlib.suppress(OSError):
-        os.nice(10)  # training comes first
+    yield_to_training()
     folder = run.courier(options.backend)
     folder.create()
     patience = PATIENCE if options.pipe is None else LINGER
