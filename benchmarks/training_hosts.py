@@ -1,4 +1,4 @@
-"""The same training in three hosts: with no tracker, with the host's own, with multitrack.
+"""The same training in four hosts: with no tracker, with the host's own, with multitrack.
 
 Each function trains for some steps, logs the loss of every step, and returns the seconds of
 training alone: what comes before and after it, and the wait for delivery, are left out.
@@ -147,7 +147,31 @@ def _trackers_of_accelerate(trackers: str):
     return BACKENDS if trackers == "own" else None
 
 
+def train_in_multitrack(trackers: str, steps: int) -> float:
+    """Train with the reference Trainer, which has no trackers but multitrack's."""
+    from multitrack.trainer import Trainer, TrainingArguments
+
+    trainer = Trainer(
+        Classifier(),
+        TrainingArguments(
+            "out",
+            max_steps=steps,
+            per_device_train_batch_size=BATCH,
+            logging_steps=1,
+            save_strategy="no",
+            disable_tqdm=True,
+            use_cpu=True,
+            report_to="none" if trackers == "none" else BACKENDS,
+        ),
+        train_dataset=examples(),
+    )
+    start = time.perf_counter()
+    trainer.train()
+    return time.perf_counter() - start
+
+
 HOSTS = {
+    "multitrack": train_in_multitrack,
     "transformers": train_in_transformers,
     "Lightning": train_in_lightning,
     "accelerate": train_in_accelerate,

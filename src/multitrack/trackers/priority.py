@@ -10,31 +10,36 @@ from pathlib import Path
 
 NICENESS = 19
 """The most there is: beside a training that takes every core, three couriers get a twentieth."""
-AUTOGROUP = Path("/proc/self/autogroup")
 TRIES, PAUSE = 20, 0.1
-"""Linux takes one such change in a tenth of a second, from all users together."""
+"""Linux takes one change of a group in a tenth of a second, from all users together."""
 
 
-def yield_to_training() -> None:
-    """Let this process, and threads and processes that it starts later, run where training waits.
+def put_last(pid: int) -> bool:
+    """Let a process, and what it will start, run where others wait; tell whether that is settled.
 
-    A process in a session of its own, as couriers are, has a scheduling group of its own on
-    Linux, too (``sched(7)``, "The autogroup feature"): there its niceness only counts among the
-    processes of that session, and it is the group that must be nice to the trainer's group.
+    A process that leads a session, as couriers do, has a scheduling group of its own on Linux
+    (``sched(7)``, "The autogroup feature"): there its niceness only counts among the processes
+    of its session, and it is the group that must be nice to the trainer's group.
     """
     with contextlib.suppress(OSError):
-        os.nice(NICENESS)
-    if AUTOGROUP.exists():
-        threading.Thread(target=_make_group_nice, daemon=True).start()
+        os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
+    try:
+        Path(f"/proc/{pid}/autogroup").write_text(str(NICENESS))
+    except BlockingIOError:
+        return False
+    except OSError:  # no Linux, or one without such groups
+        return True
+    return True
 
 
-def _make_group_nice() -> None:
+def stay_last() -> None:
+    """Put this process last, if whoever started it could not yet."""
+    if not put_last(os.getpid()):
+        threading.Thread(target=_insist, args=(os.getpid(),), daemon=True).start()
+
+
+def _insist(pid: int) -> None:
     for _ in range(TRIES):
-        try:
-            AUTOGROUP.write_text(str(NICENESS))
-        except BlockingIOError:
-            time.sleep(PAUSE)
-        except OSError:
-            return
-        else:
-            return
+        time.sleep(PAUSE)
+        if put_last(pid):
+            break

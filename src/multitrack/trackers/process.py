@@ -26,7 +26,7 @@ from multitrack.trackers import registry
 from multitrack.trackers.courier import LINGER, SILENCE, Courier, read_header
 from multitrack.trackers.folder import FILE_MODE, NO_LINK, CourierFolder, RunFolder
 from multitrack.trackers.locks import PATIENCE, FileLock, LockedError, is_locked
-from multitrack.trackers.priority import yield_to_training
+from multitrack.trackers.priority import put_last, stay_last
 from multitrack.trackers.redact import redact_text
 from multitrack.trackers.settings import Settings, holds_secret, load, storable, variables
 
@@ -101,7 +101,7 @@ def spawn(
     command += ["--watch"] if watch else []
     log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_LINK, FILE_MODE)
     try:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -113,6 +113,8 @@ def spawn(
         )
     finally:
         os.close(log)
+    put_last(process.pid)
+    return process
 
 
 def secret_variables(settings: Settings, arguments: Mapping[str, Any]) -> dict[str, str]:
@@ -139,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     handler = logging.StreamHandler()
     handler.setFormatter(_WithoutSecrets("%(asctime)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    yield_to_training()
+    stay_last()
     folder = run.courier(options.backend)
     folder.create()
     patience = PATIENCE if options.pipe is None else LINGER
