@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import tiny
 import torch
 
 import multitrack.trainer as ours
+from multitrack.trainer.arguments.absent import ABSENT
 
 theirs = pytest.importorskip(
     "transformers", reason="transformers is not installed: nothing to compare with"
@@ -434,6 +437,17 @@ def test_our_fields_are_theirs_with_their_types_and_defaults(tmp_path: Path) -> 
         "warmup_ratio": (None, "not there"),
         "fsdp": (False, None),
     }
+
+
+def test_fields_of_theirs_that_are_not_ours_are_all_told() -> None:
+    names, own = (
+        {field.name for field in dataclasses.fields(library.TrainingArguments) if field.init}
+        for library in (theirs, ours)
+    )
+    assert ABSENT.keys() == names - own
+    guide = (Path(__file__).parents[2] / "docs" / "guides" / "trainer.md").read_text()
+    listed = guide.split("**Not there**")[1]
+    assert set(re.findall(r"`(\w+)`", listed)) >= names - own
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,8 +127,22 @@ def test_an_unknown_name_is_told_with_the_nearest() -> None:
         ValueError, match=r"no argument 'learning_rat'; did you mean learning_rate\?"
     ):
         TrainingArguments.from_dict({"learning_rat": 1})
-    with pytest.raises(TypeError, match="unexpected keyword argument 'push_to_hub'"):
-        TrainingArguments("out", push_to_hub=True)
+    with pytest.raises(TypeError, match=r"did you mean learning_rate\?"):
+        TrainingArguments("out", learning_rat=1)
+
+
+def test_an_argument_of_transformers_alone_is_told_with_what_to_do(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    message = "do_train of transformers is not there; call trainer.train()"
+    with pytest.raises(TypeError, match=re.escape(message)):
+        TrainingArguments("out", do_train=True)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        TrainingArguments.from_dict({"do_train": True})
+    for option in ("--do-train", "--do_train=true"):
+        with pytest.raises(SystemExit):
+            TrainingArguments.from_command_line([option])
+        assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -175,7 +190,9 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert (args.greater_is_better, args.lr_scheduler_kwargs, args.eval_steps) == (True, {}, 0.5)
 
 
-@pytest.mark.parametrize("line", ["--nope 1", "--max-steps x", "--config missing.yaml"])
+@pytest.mark.parametrize(
+    "line", ["--nope 1", "left over", "--max-steps x", "--config missing.yaml"]
+)
 def test_a_wrong_command_line_ends_with_a_message(
     line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

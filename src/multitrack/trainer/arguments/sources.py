@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 from argparse import SUPPRESS, ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from multitrack.trainer.arguments.absent import unknown
 from multitrack.trainer.arguments.convert import allowed, helps, hints
 from multitrack.trainer.arguments.fields import Fields
 
@@ -19,12 +20,7 @@ def known(values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return the values whose names are arguments, and a sentence for each other name."""
     names = [field.name for field in dataclasses.fields(Fields)]
     found = {name: value for name, value in values.items() if name in names}
-    problems = []
-    for name in values.keys() - found.keys():
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        problems.append(f"there is no argument {name!r}{hint}")
-    return found, sorted(problems)
+    return found, unknown(values, names)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -62,6 +58,16 @@ def add_options(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("training")
     for name, hint in types.items():
         _add_option(group, name, hint, texts[name].replace("%", "%%"))
+
+
+def parse(parser: ArgumentParser, argv: Sequence[str] | None) -> Namespace:
+    """Return what a command line says; a wrong one ends the program with a message."""
+    namespace, rest = parser.parse_known_args(argv)
+    if rest:
+        options = [word[2:].partition("=")[0] for word in rest if word.startswith("--")]
+        _, problems = known({option.replace("-", "_"): None for option in options})
+        parser.error("; ".join(problems) or f"unrecognized arguments: {' '.join(rest)}")
+    return namespace
 
 
 def given(namespace: Namespace) -> dict[str, Any]:

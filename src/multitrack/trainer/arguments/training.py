@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from multitrack.trackers.redact import redact_tree
 from multitrack.trackers.registry import resolve
 from multitrack.trainer.arguments import sources
+from multitrack.trainer.arguments.absent import unknown
 from multitrack.trainer.arguments.checks import find_problems
 from multitrack.trainer.arguments.choices import IntervalStrategy, SchedulerType, TokenCount
 from multitrack.trainer.arguments.convert import convert_all, dump
@@ -22,6 +23,8 @@ from multitrack.trainer.arguments.fields import Fields
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Sequence
+
+    from typing_extensions import Self
 
 
 @dataclass(repr=False)
@@ -33,6 +36,7 @@ class TrainingArguments(Fields, Environment):
 
     Raises:
         ValueError: an argument, or several together, cannot be; one line for each problem.
+        TypeError: there is no argument of that name; the message says what to do without it.
         ImportError: the client of a tracker in `report_to` is not installed; the message says
             how to install it.
 
@@ -43,6 +47,12 @@ class TrainingArguments(Fields, Environment):
         )
         ```
     """
+
+    def __new__(cls, *_args: Any, **values: Any) -> Self:
+        """Refuse unknown names, before the constructor that dataclass writes would."""
+        if problems := unknown(values, [field.name for field in dataclasses.fields(cls)]):
+            raise TypeError(as_list(problems))
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         values, problems = convert_all(vars(self), from_text=False)
@@ -89,7 +99,7 @@ class TrainingArguments(Fields, Environment):
         """
         parser = sources.new_parser()
         cls.add_to_parser(parser)
-        namespace = parser.parse_args(argv)
+        namespace = sources.parse(parser, argv)
         try:
             return cls.from_namespace(namespace)
         except (ValueError, ImportError, OSError) as error:
@@ -169,4 +179,9 @@ def refuse(problems: list[str]) -> None:
         ValueError: there is a problem.
     """
     if problems:
-        raise ValueError("TrainingArguments:\n" + "\n".join(f"  - {line}" for line in problems))
+        raise ValueError(as_list(problems))
+
+
+def as_list(problems: list[str]) -> str:
+    """Return the message that tells all problems."""
+    return "TrainingArguments:\n" + "\n".join(f"  - {line}" for line in problems)
