@@ -131,6 +131,28 @@ def test_epochs_that_were_cut_short_are_found_again(
     assert resumed.state.epoch == pytest.approx(3 + 3 / 11)
 
 
+def test_an_epoch_in_which_training_was_stopped_is_gone_on_with(
+    make_trainer: Callable[..., Trainer],
+) -> None:
+    class Stops(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            control.should_training_stop |= state.global_step == 5
+
+    options = {"max_steps": -1, "num_train_epochs": 2, "save_strategy": "epoch"}
+    whole = make_trainer(model=tiny.TinyModel(dropout=0.2), **options)
+    whole.train()
+    stopped = make_trainer(Stops, model=tiny.TinyModel(dropout=0.2), **options)
+    stopped.train()
+    resumed = make_trainer(model=tiny.TinyModel(dropout=0.2), **options)
+    resumed.train(resume_from_checkpoint=stopped.output_dir / "checkpoint-5")
+    assert history(resumed) == history(whole)
+    # The epoch that was gone on with is over now: it is not gone on with once more.
+    recorder = tiny.Recorder()
+    again = make_trainer(recorder, **options)
+    again.train(resume_from_checkpoint=resumed.output_dir / "checkpoint-11")
+    assert recorder.events.count("on_epoch_begin") == 1
+
+
 def test_a_checkpoint_of_epochs_of_another_length_is_placed_by_its_steps(
     make_trainer: Callable[..., Trainer],
 ) -> None:

@@ -22,6 +22,7 @@ class Progress:
         epoch: the epoch in progress.
         step: update steps done in it.
         epoch_is_over: whether what is due at its end has been done.
+        was_stopped: whether that came early because training was stopped, not the epoch.
         grad_norm: norm of the gradients at the last of these steps.
         learning_rate: learning rate of that step.
     """
@@ -31,12 +32,14 @@ class Progress:
     epoch: int = 0
     step: int = 0
     epoch_is_over: bool = False
+    was_stopped: bool = False
     grad_norm: torch.Tensor | float | None = None
     learning_rate: float | None = None
 
     def begin_epoch(self, epoch: int) -> None:
         """Go to the beginning of an epoch."""
-        self.epoch, self.step, self.epoch_is_over = epoch, 0, False
+        self.epoch, self.step = epoch, 0
+        self.epoch_is_over = self.was_stopped = False
         self.grad_norm = self.learning_rate = None
 
     def place(self, global_step: int) -> None:
@@ -50,6 +53,7 @@ class Progress:
             "epoch": self.epoch,
             "step": self.step,
             "epoch_is_over": self.epoch_is_over,
+            "was_stopped": self.was_stopped,
             "grad_norm": None if self.grad_norm is None else spell(float(self.grad_norm)),
             "learning_rate": self.learning_rate,
             "loss": self.meter.state_dict(),
@@ -61,5 +65,6 @@ class Progress:
         if state["steps_per_epoch"] == self.plan.steps_per_epoch:
             self.epoch, self.step = state["epoch"], state["step"]
             self.epoch_is_over = state["epoch_is_over"]
+            self.was_stopped = state["was_stopped"]
             self.grad_norm = None if state["grad_norm"] is None else float(state["grad_norm"])
             self.learning_rate = state["learning_rate"]

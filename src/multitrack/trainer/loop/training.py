@@ -59,10 +59,11 @@ class TrainingLoop:
         trainer.fire("on_train_begin")
         if trainer.args.eval_on_start:
             trainer.evaluate()
-        if progress.epoch_is_over:
+        if progress.epoch_is_over and (self._is_done or not progress.was_stopped):
             progress.begin_epoch(progress.epoch + 1)
         elif trainer.args.ignore_data_skip:
             progress.step = 0
+        progress.was_stopped = False
         while progress.epoch < self.plan.epochs and (progress.step or not self._is_done):
             self._run_epoch()
             if trainer.control.should_training_stop:
@@ -112,6 +113,9 @@ class TrainingLoop:
             had_data = True
             self._run_step(group)
             if self._is_stopped:
+                control = self.trainer.control
+                unfinished = progress.step < self.plan.steps_per_epoch
+                progress.was_stopped = unfinished and not control.should_epoch_stop
                 break
         return had_data
 
