@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -130,3 +133,11 @@ def test_listing_reads_the_ends_of_long_journals_alone(multitrack, make_run, dir
     before = bytes_read()
     assert len(json.loads(multitrack("runs", "--last", "0", "--json").output)) == 100
     assert bytes_read() - before < 0.1 * 100 * len(content)
+
+
+def test_a_terminal_without_unicode(make_run):
+    make_run(name="über")
+    command = [sys.executable, "-c", "from multitrack.cli import app; app()", "runs"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    output = subprocess.run(command, env=environment, capture_output=True, check=True).stdout
+    assert b"?ber" in output

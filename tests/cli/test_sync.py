@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -195,6 +196,33 @@ def test_a_courier_that_does_not_answer_is_left_to_its_work(
     assert "no network" in output
     assert "its courier (process 4711) goes on with it" in output
     assert not notebooks.exists()
+
+
+def test_a_courier_that_is_stopped_is_not_waited_for_without_end(multitrack, make_run, monkeypatch):
+    monkeypatch.setattr(_jobs, "SILENCE", 0.5)
+    courier = make_run("a", report_to=["notebook"]).courier("notebook")
+    courier.create()
+    courier.write_state(CourierState(phase="delivering", pid=4711))
+    with FileLock(courier.lock):
+        output = multitrack("sync", code=1).output
+    assert "its courier (process 4711) goes on with it" in output
+
+
+def test_a_run_that_is_removed_meanwhile_costs_the_others_nothing(
+    multitrack, make_run, notebooks, monkeypatch
+):
+    gone, stays = make_run("a", report_to=["notebook"]), make_run("b", report_to=["notebook"])
+    start = _jobs.Job.start
+
+    def start_late(job):
+        if job.folder.path == gone.path:
+            shutil.rmtree(gone.path)
+        start(job)
+
+    monkeypatch.setattr(_jobs.Job, "start", start_late)
+    output = multitrack("sync", code=1).output
+    assert "No such file" in output
+    assert read_notebook(notebooks, stays.run_id)
 
 
 def test_watching_follows_new_runs_until_ctrl_c(make_run, notebooks):

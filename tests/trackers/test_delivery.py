@@ -170,7 +170,7 @@ def test_inline_backend_that_fails_is_tried_again_at_the_next_call(start, notebo
     notebook.order(retry=2, at=["log_metrics"])
     log(run, 2)
     assert notebook.steps(run) == []
-    assert caplog.text.count("notebook: the pen is empty") == 2
+    assert caplog.text.count("notebook: the pen is empty") == 1
     log(run, 1, first=2)
     assert notebook.steps(run) == [0, 1, 2]
 
@@ -184,6 +184,27 @@ def test_inline_error_that_nobody_expected_does_not_reach_the_training(
     log(run, 2)
     (found,) = run.finish(quiet=True)
     assert not found.delivered
+
+
+@pytest.mark.parametrize(("error", "word"), [("SystemExit", "sys.exit"), ("MemoryError", "ink")])
+def test_inline_client_that_exits_or_has_no_memory_costs_nothing(
+    start, notebook, caplog, error, word
+):
+    run = start(report_to="notebook", delivery="inline")
+    notebook.order(**{"raise": error})
+    log(run, 2)
+    assert word in caplog.text
+    notebook.orders.unlink()
+    log(run, 1, first=2)
+    assert notebook.steps(run) == [0, 1, 2]
+
+
+def test_inline_trouble_is_told_to_those_who_look(start, notebook):
+    run = start(report_to="notebook", delivery="inline")
+    notebook.order(retry=9)
+    log(run, 1)
+    state = run.folder.courier("notebook").read_state()
+    assert (state.phase, state.message) == ("retrying", "the pen is empty")
 
 
 def test_inline_call_in_a_call(start, notebook, monkeypatch):

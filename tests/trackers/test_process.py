@@ -117,6 +117,29 @@ sys.exit(process.main(sys.argv[1:]))
 """
 
 
+CHATTY = """
+import sys
+from multitrack.trackers import process
+process.MOST_LOG, process.HANG_CHECK = 10_000, 0.05
+print("x" * 20_000, flush=True)
+sys.exit(process.main(sys.argv[1:]))
+"""
+
+
+def test_a_log_that_has_grown_large_begins_again(run, notebook, wait_until):
+    run.folder.courier("notebook").create()
+    log = log_of(run)
+    with log.open("ab") as output:
+        command = [sys.executable, "-c", CHATTY, str(run.folder.path), "notebook", "--watch"]
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        wait_until(lambda: b"begun again" in log.read_bytes())
+        assert log.stat().st_size < 10_000
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_client_that_hangs_ends_the_process_and_counts_as_a_crash(run, notebook):
     notebook.order(hang=60, at=["log_metrics"])
     log(run, 3)

@@ -140,3 +140,9 @@ def test_tree():
 )
 def test_command(command, expected):
     assert redact_command(command.split()) == (expected or command).split()
+
+
+@pytest.mark.parametrize("text", ["z" * 500_000, "eyJ-" * 20_000, "-----BEGIN " * 20_000])
+def test_no_text_takes_long(alarm, text):
+    with alarm(20):
+        assert redact_text(text) == text

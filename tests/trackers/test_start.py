@@ -221,3 +221,10 @@ def test_versions_are_of_what_is_in_use(monkeypatch):
     versions = surroundings.describe_versions()
     assert versions["pytest"] == pytest.__version__
     assert "not-there" not in versions
+
+
+def test_working_directory_that_was_removed(start, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert start(project="digits").folder.path.is_dir()

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from multitrack.trackers import registry
+from multitrack.trackers.courier import SILENCE
 from multitrack.trackers.folder import CourierState, RunFolder
 from multitrack.trackers.history import UnreadableRunError, glance
 from multitrack.trackers.locks import is_locked
@@ -47,6 +48,7 @@ class Job:
         self.is_watched = watch
         self._rings = 0
         self._followed_at = 0.0
+        self._heard_of = self._heard_at = 0.0
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -92,7 +94,10 @@ class Job:
 
     def standing(self) -> Standing:
         """Return how far the backend is with what the journal held when the job was made."""
-        status = glance(self.folder).status
+        try:
+            status = glance(self.folder).status
+        except (OSError, UnreadableRunError) as error:  # removed since it was found, say
+            self.error, status = str(error), "killed"
         return standing(self.folder, self.backend, self.state, size=self.goal, status=status)
 
     def _is_served(self) -> bool:
@@ -113,7 +118,17 @@ class Job:
         if self.is_watched or state.offset >= self.goal:
             return not self.is_watched
         is_idle = state.phase == "waiting" and waited > SIGHT_PATIENCE
-        return is_idle and glance(self.folder).status == "running"  # it tells more at the end
+        if is_idle:
+            with suppress(OSError, UnreadableRunError):
+                return glance(self.folder).status == "running"  # it tells more at the end
+        return self._is_silent(state)
+
+    def _is_silent(self, state: CourierState) -> bool:
+        """Tell whether the courier is stopped, or works for a trainer that logs no more."""
+        now = time.monotonic()
+        if state.updated != self._heard_of:
+            self._heard_of, self._heard_at = state.updated, now
+        return now - max(self._heard_at, self._followed_at) > SILENCE
 
 
 def find_jobs(
@@ -121,7 +136,7 @@ def find_jobs(
 ) -> Iterator[Job]:
     """Yield what is to be delivered: to the backends of each run, or to those that are named."""
     for folder in folders:
-        with suppress(UnreadableRunError):
+        with suppress(OSError, UnreadableRunError):
             seen = glance(folder)
             for backend in to or seen.couriers:
                 state = seen.couriers.get(backend) or folder.courier(backend).read_state()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import sys
@@ -48,6 +49,8 @@ class SafeConsole(Console):
 def console(*, stderr: bool = False) -> Console:
     """Return a console on stdout or stderr, as wide as the terminal, or not folding in a pipe."""
     stream = sys.stderr if stderr else sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")  # a terminal that knows ASCII only gets what it can
     is_fixed = stream.isatty() or "COLUMNS" in os.environ
     width = None if is_fixed else PIPE_WIDTH
     return SafeConsole(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)

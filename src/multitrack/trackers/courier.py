@@ -433,20 +433,24 @@ class Courier:
 
     # -- what does not go through ------------------------------------------------------------
 
-    def _wait_after(self, answer: TrackerError, gone: threading.Event) -> bool:
-        """Wait until the next try; return False when there shall be none."""
+    def note_trouble(self, answer: TrackerError) -> None:
+        """Write down why the backend did not take what it was offered, for all who look."""
+        is_parked = isinstance(answer, Parked)
         self.state.failures += 1
         self.state.rings = self._rings
         self.state.message = answer.reason
+        self.state.remedy = answer.remedy if isinstance(answer, Parked) else self.state.remedy
         self.state.attempt = None
+        with contextlib.suppress(OSError):
+            self._note("parked" if is_parked else "retrying")
+
+    def _wait_after(self, answer: TrackerError, gone: threading.Event) -> bool:
+        """Wait until the next try; return False when there shall be none."""
+        self.note_trouble(answer)
         delay, limit = PARKED_RETRY, 0.0
-        if isinstance(answer, Parked):
-            self.state.remedy = answer.remedy
-        else:
+        if not isinstance(answer, Parked):
             wish = answer.after if isinstance(answer, Retry) else None
             delay, limit = max(wish or 0.0, _back_off(self.state.failures)), self.linger
-        with contextlib.suppress(OSError):
-            self._note("parked" if isinstance(answer, Parked) else "retrying")
         is_late = self._gone_at is not None and time.monotonic() + delay > self._gone_at + limit
         if self.once or is_late:
             return False

@@ -220,8 +220,10 @@ class ThreadWorker:
         return not self._thread.is_alive()
 
     def is_parked(self) -> bool:
-        """Look at the thread's courier, if it has begun."""
-        return self._courier is not None and self._courier.state.phase == "parked"
+        """Look at the thread's courier, if it has begun, and whether others can read why."""
+        if self._courier is None or self._courier.state.phase != "parked":
+            return False
+        return self._courier.folder.read_state().phase == "parked"
 
     def after_append(self) -> None:
         """Nothing: the courier looks for itself."""
@@ -259,7 +261,7 @@ class ThreadWorker:
         try:
             with FileLock(run.courier(backend).lock, timeout=math.inf):
                 self._deliver()
-        except Exception:
+        except (Exception, SystemExit):  # a client may call sys.exit()
             logger.exception("the %s courier stopped", backend)
 
     def _deliver(self) -> None:
@@ -339,13 +341,21 @@ class InlineWorker:
         self._is_busy = True
         try:
             while self._courier.deliver_next():
-                pass
+                self._trouble = ""
         except TrackerError as answer:
+            self._courier.note_trouble(answer)
             remedy = answer.remedy if isinstance(answer, Parked) else None
-            self._trouble = "; ".join(filter(None, (answer.reason, remedy)))
-            logger.warning("%s: %s", self._assignment.backend, answer.reason)
+            self._warn("; ".join(filter(None, (answer.reason, remedy))))
+        except SystemExit as error:  # the client's: training goes on
+            self._warn(f"the client called sys.exit({error.code!r})")
         finally:
             self._is_busy = False
+
+    def _warn(self, trouble: str) -> None:
+        """Tell of trouble once, not at every call until it is over."""
+        if trouble != self._trouble:
+            logger.warning("%s: %s", self._assignment.backend, trouble)
+        self._trouble = trouble
 
     def native(self, timeout: float) -> Any:
         """Return the object, if what was delivered last started the client."""

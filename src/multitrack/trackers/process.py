@@ -9,6 +9,7 @@ trainer dies, however it dies.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import signal
@@ -30,6 +31,8 @@ from multitrack.trackers.priority import put_last, stay_last
 from multitrack.trackers.redact import redact_text
 from multitrack.trackers.settings import Settings, holds_secret, load, storable, variables
 
+logger = logging.getLogger(__name__)
+
 DELIVERED, LEFT, BUSY = 0, 3, 4
 """Exit codes: all is delivered; something is left; another courier is at work."""
 EXIT_CODES = {DELIVERED, LEFT, BUSY}
@@ -42,7 +45,11 @@ PROGRAM = (
 )
 """What ``python -m`` would do, but for Python 3.10 to import from the working directory first."""
 HANG_CHECK = 1.0
-"""Seconds between two looks at whether the client hangs."""
+"""Seconds between two looks at whether the client hangs, or talks too much."""
+LOG = 1
+"""The courier's standard output: `spawn` leads it into the log, at whose end all is appended."""
+MOST_LOG = 16 * 2**20
+"""Bytes of the log from which on it begins again."""
 
 
 class StoredSettings(msgspec.Struct, frozen=True):
@@ -203,9 +210,18 @@ def _end_when_it_hangs(courier: Courier) -> None:
     """End the process, as if it had crashed, when a client does not answer any more."""
     while time.monotonic() < courier.due:
         time.sleep(HANG_CHECK)
+        _bound_log()
     courier.state.message = f"the client did not answer within {SILENCE:g} seconds"
     courier.folder.write_state(courier.state)
     os._exit(LEFT)
+
+
+def _bound_log() -> None:
+    """Begin the log again where a client has filled it: it shall not fill the disk."""
+    with contextlib.suppress(OSError):
+        if os.fstat(LOG).st_size > MOST_LOG:
+            os.ftruncate(LOG, 0)
+            logger.warning("the log had grown to %d bytes, and was begun again", MOST_LOG)
 
 
 def _start_thread(target: Any, *arguments: Any) -> None:

@@ -341,15 +341,14 @@ class Tracker(Protocol):
 def classify_by_default(error: Exception) -> TrackerError:
     """Name an exception by its type alone: what `Tracker.classify` falls back on.
 
-    Connection, time-out and most other system errors may pass; anything else is refused, since
-    repeating it would hold up all that follows.
+    Connection, time-out and most other system errors may pass, and so may a lack of memory;
+    anything else is refused, since repeating it would hold up all that follows.
     """
     if isinstance(error, TrackerError):
         return error
     reason = f"{type(error).__name__}: {error}"
-    if isinstance(error, OSError) and not _is_about_a_name(error):
-        return Retry(reason)
-    return Refused(reason)
+    is_passing = isinstance(error, OSError) and not _is_about_a_name(error)
+    return Retry(reason) if is_passing or isinstance(error, MemoryError) else Refused(reason)
 
 
 def _is_about_a_name(error: OSError) -> bool:

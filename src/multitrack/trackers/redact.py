@@ -34,18 +34,21 @@ _SECRET_VALUE = re.compile(
     r"""
       \bhf_[A-Za-z0-9]{20,} | \bsk-[A-Za-z0-9_\-]{16,} | \bgh[pousr]_[A-Za-z0-9]{20,}
     | \bgithub_pat_[A-Za-z0-9_]{20,} | \bglpat-[A-Za-z0-9_\-]{16,} | \bxox[abprs]-[A-Za-z0-9\-]{10,}
-    | \bAKIA[0-9A-Z]{16}\b | \bAIza[0-9A-Za-z_\-]{30,} | \beyJ[\w\-]{10,}\.[\w\-]{10,}\.[\w\-]{5,}
-    | -----BEGIN\ [A-Z\ ]*PRIVATE\ KEY----- | \bwandb_v\d_[A-Za-z0-9_]{20,}
+    | \bAKIA[0-9A-Z]{16}\b | \bAIza[0-9A-Za-z_\-]{30,}
+    | \beyJ[\w\-]{10,2000}\.[\w\-]{10,4000}\.[\w\-]{5,}
+    | -----BEGIN\ [A-Z\ ]{0,40}PRIVATE\ KEY----- | \bwandb_v\d_[A-Za-z0-9_]{20,}
     | (?<=\bBearer\ )[\w.~+/\-]{16,}
     """,
     re.VERBOSE,
 )
-"""Values in the published formats of well-known keys."""
+"""Values in the published formats of well-known keys; bounded, so that no long text takes long."""
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 """Where camelCase has what snake_case has an underscore for."""
 
-_URL_PASSWORD = re.compile(r"(?P<scheme>[a-z][a-z0-9+.\-]*://)[^/\s:@]*:[^/\s@]+@", re.IGNORECASE)
+_URL_PASSWORD = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.\-]{0,30}://)[^/\s:@]*:[^/\s@]+@", re.IGNORECASE
+)
 
 
 def looks_secret(name: str) -> bool:

@@ -151,9 +151,17 @@ def _header(
         host=surroundings.describe_host(),
         git=surroundings.describe_git(),
         command=surroundings.describe_command(),
-        cwd=str(Path.cwd()),
+        cwd=_working_directory(run),
         versions=surroundings.describe_versions(),
     )
+
+
+def _working_directory(run: RunFolder) -> str:
+    """Return where relative paths lead; the run's folder if that was removed under the process."""
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return str(run.path)
 
 
 def check_options(
