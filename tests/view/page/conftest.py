@@ -27,6 +27,8 @@ FLAGS = (
     "--no-first-run",
 )
 REQUIRED = bool(os.environ.get("MULTITRACK_REQUIRE_BROWSER"))
+if REQUIRED:  # where it is missing, the modules beside this one would skip
+    import playwright.sync_api  # noqa: F401
 PATIENCE_MS = 20_000
 HOSTILE = '<img src=x onerror="window.pwned = 1"><b>bold</b>'
 

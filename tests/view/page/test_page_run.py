@@ -60,7 +60,7 @@ def test_the_slider_goes_through_the_steps_of_media(look, site):
     )
     image.get_by_label("Step of seen").fill("0")
     expect(image.locator(".caption")).to_have_text("caption 0")
-    assert image.locator("button img").get_attribute("src") != last
+    expect(image.locator("button img")).not_to_have_attribute("src", last)
     text = page.locator(".media.text")
     text.get_by_label("Step of answer").press("ArrowLeft")
     expect(text.locator("pre")).to_have_text("answer 2")

@@ -34,11 +34,11 @@ def test_names_of_javascript_are_metrics_like_others(look, site):
 
 
 def test_the_theme_is_the_systems_until_one_is_chosen(look, site):
-    background = "getComputedStyle(document.body).backgroundColor"
     page = look(site.at("/"), color_scheme="dark")
-    assert page.evaluate(background) == "rgb(15, 17, 20)"
+    body = page.locator("body")
+    expect(body).to_have_css("background-color", "rgb(15, 17, 20)")
     page.get_by_role("button", name="Light theme").click()
-    assert page.evaluate(background) == "rgb(255, 255, 255)"
+    expect(body).to_have_css("background-color", "rgb(255, 255, 255)")
     page.reload()
     expect(page.get_by_role("button", name="Dark theme")).to_be_visible()
-    assert page.evaluate(background) == "rgb(255, 255, 255)"
+    expect(body).to_have_css("background-color", "rgb(255, 255, 255)")
