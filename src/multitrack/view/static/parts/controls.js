@@ -1,6 +1,6 @@
 /** Fields that several pages have. */
 
-import { html, useEffect, useRef, useState } from "../lib.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../lib.js";
 import { Icon } from "./icons.js";
 
 /**
@@ -9,7 +9,7 @@ import { Icon } from "./icons.js";
  */
 export function Search({ label, value, onChange }) {
   const input = useRef(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const focus = (event) => {
       if (event.key !== "/" || event.ctrlKey || event.metaKey || isTyping(event.target)) return;
       event.preventDefault();
