@@ -173,7 +173,8 @@ class WandbWire:
         user = {"id": "V", "entity": ENTITY, "username": "u", "flags": "{}", "email": "u@x"}
         more = {"__typename": "User", "name": "u", "admin": False, "deletedAt": None}
         keys = {"apiKeys": {"edges": []}, "teams": {"edges": []}}
-        return {"viewer": user | more | keys}
+        server = {"cliVersionInfo": {"max_cli_version": "1.0.0"}}
+        return {"viewer": user | more | keys, "serverInfo": server}
 
     _on_GetViewer = _on_Viewer
 
@@ -181,7 +182,10 @@ class WandbWire:
         return {"RunType": {"fields": [{"name": "projectId"}]}}
 
     def _on_ProbeServerCapabilities(self, _: dict[str, Any]) -> Any:
-        return {kind: {"fields": []} for kind in ("QueryType", "MutationType", "ServerInfoType")}
+        """Say that it tells which clients it knows: older ones ask, and doubt one that does not."""
+        known = {"QueryType": ["serverInfo"], "ServerInfoType": ["cliVersionInfo"]}
+        kinds = ("QueryType", "MutationType", "ServerInfoType")
+        return {kind: {"fields": [{"name": n} for n in known.get(kind, [])]} for kind in kinds}
 
     def _on_ProbeServerSettings(self, _: dict[str, Any]) -> Any:
         return {"ServerSettingsType": {"fields": []}}

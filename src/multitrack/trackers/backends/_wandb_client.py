@@ -70,6 +70,7 @@ def open_run(settings: dict[str, Any]) -> Run:
     known = {name: given[name] for name in given.keys() & wandb.Settings.model_fields.keys()}
     if given["mode"] not in OFFLINE:
         _check_login(known)
+    wandb.setup()  # starts the helper; in the oldest clients, two `init` at once start two
     return wandb.init(settings=wandb.Settings(**known))
 
 
