@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from multitrack.trackers.backends._undisturbed import undisturbed
+from multitrack.trackers.bounded import call_within
 from multitrack.trackers.protocol import Parked, Restart, TrackerError, classify_by_default
 
 if TYPE_CHECKING:
@@ -70,27 +71,37 @@ def watched() -> Iterator[Failures]:
         logger.removeHandler(failures)
 
 
-def start_experiment(url: str | None, config: dict[str, Any], **given: Any) -> CometExperiment:
+def start_experiment(
+    url: str | None, config: dict[str, Any], *, timeout: float, **given: Any
+) -> CometExperiment:
     """Start an experiment beside the one that the process may have; it is no global one.
 
     Args:
         url: address of the server, if it is another one.
         config: of the experiment.
+        timeout: seconds that it may take.
         **given: passed on.
+
+    Raises:
+        TimeoutError: it took longer.
     """
     variables: dict[str, str | None] = {name: os.environ.get(name, QUIET[name]) for name in QUIET}
     if url:
         variables["COMET_URL_OVERRIDE"] = url
     with undisturbed(variables):
-        import comet_ml
+        return call_within(timeout, _start_beside, config, given)
 
-        client: Any = comet_ml.config  # whose functions have no types
-        foreign = client.get_global_experiment()
-        client.set_global_experiment(None)  # it would be ended
-        try:
-            return comet_ml.start(experiment_config=_only_what_is_logged(config), **given)
-        finally:
-            client.set_global_experiment(foreign)
+
+def _start_beside(config: dict[str, Any], given: dict[str, Any]) -> CometExperiment:
+    import comet_ml
+
+    client: Any = comet_ml.config  # whose functions have no types
+    foreign = client.get_global_experiment()
+    client.set_global_experiment(None)  # it would be ended
+    try:
+        return comet_ml.start(experiment_config=_only_what_is_logged(config), **given)
+    finally:
+        client.set_global_experiment(foreign)
 
 
 def _only_what_is_logged(config: dict[str, Any]) -> Any:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import random
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+
+_STARTING = threading.RLock()
+"""Held meanwhile: of two at once, the second would give back what the first had set."""
 
 
 @contextmanager
@@ -14,7 +18,8 @@ def undisturbed(variables: Mapping[str, str | None] | None = None) -> Iterator[N
     """Give back what clients take when they are imported or started.
 
     That is Python's global random generator, from which some draw, and ``sys.excepthook``, with
-    which some would end the run in their own way when the training fails.
+    which some would end the run in their own way when the training fails. Threads take turns, so
+    what is done meanwhile must end: see `call_within`.
 
     Args:
         variables: environment variables to set meanwhile, or to hide where the value is None.
@@ -27,15 +32,16 @@ def undisturbed(variables: Mapping[str, str | None] | None = None) -> Iterator[N
     >>> random.random() == first
     True
     """
-    hook, state = sys.excepthook, random.getstate()
-    before = {name: os.environ.get(name) for name in variables or {}}
-    _set(variables or {})
-    try:
-        yield
-    finally:
-        _set(before)
-        random.setstate(state)
-        sys.excepthook = hook
+    with _STARTING:
+        hook, state = sys.excepthook, random.getstate()
+        before = {name: os.environ.get(name) for name in variables or {}}
+        _set(variables or {})
+        try:
+            yield
+        finally:
+            _set(before)
+            random.setstate(state)
+            sys.excepthook = hook
 
 
 def _set(variables: Mapping[str, str | None]) -> None:

@@ -181,7 +181,7 @@ class CometTracker(Tracker):
         key = key or hashlib.sha256(run.run_id.encode()).hexdigest()[:40]
         before = set(self._archives.glob(f"{key}*.zip"))
         mode = "get_or_create" if run.attachment else self._settings.mode
-        self._open = call_within(START_TIMEOUT, self._start_client, key, mode)
+        self._open = self._start_client(key, mode)
         if not self._open.alive:
             raise Retry("Comet's server does not answer")
         self._failures = self._watch.enter_context(client.watched())
@@ -345,6 +345,7 @@ class CometTracker(Tracker):
         return client.start_experiment(
             settings.url,
             config,
+            timeout=START_TIMEOUT,
             api_key=settings.api_key,
             workspace=settings.workspace,
             project_name=header.project or settings.project,

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from multitrack.trackers.access import Access, in_file
@@ -63,9 +62,6 @@ START_TIMEOUT = 60.0
 CLOSE_TIMEOUT = 10.0
 """Seconds that a client that is abandoned gets."""
 MOST_TAGS, LONGEST_TAG, LONGEST_NOTES = 30, 512, 1024
-
-_STARTING = Lock()
-"""Held while a client is started: of two that start at once, one finds the other's run."""
 
 
 class SwanLabSettings(Settings, frozen=True):
@@ -194,7 +190,7 @@ class SwanLabTracker(Tracker):
         if sessions.dead:
             shutil.rmtree(sessions.dead["folder"], ignore_errors=True)
         # the client expects JSON in this variable, which holds a name for transformers' callback
-        with _STARTING, undisturbed({"SWANLAB_PROJECT": None}):
+        with undisturbed({"SWANLAB_PROJECT": None}):
             self._open = client = call_within(START_TIMEOUT, self._start_client, run)
         self._columns = rules.Columns(run)
         self._config = RunConfig(run)
