@@ -198,11 +198,14 @@ def test_a_courier_that_does_not_answer_is_left_to_its_work(
     assert not notebooks.exists()
 
 
-def test_a_courier_that_is_stopped_is_not_waited_for_without_end(multitrack, make_run, monkeypatch):
+@pytest.mark.parametrize("phase", ["delivering", "waiting"])
+def test_a_courier_that_is_stopped_is_not_waited_for_without_end(
+    multitrack, make_run, monkeypatch, phase
+):
     monkeypatch.setattr(_jobs, "SILENCE", 0.5)
     courier = make_run("a", report_to=["notebook"]).courier("notebook")
     courier.create()
-    courier.write_state(CourierState(phase="delivering", pid=4711))
+    courier.write_state(CourierState(phase=phase, pid=4711))
     with FileLock(courier.lock):
         output = multitrack("sync", code=1).output
     assert "its courier (process 4711) goes on with it" in output

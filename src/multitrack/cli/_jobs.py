@@ -118,10 +118,13 @@ class Job:
         if self.is_watched or state.offset >= self.goal:
             return not self.is_watched
         is_idle = state.phase == "waiting" and waited > SIGHT_PATIENCE
-        if is_idle:
-            with suppress(OSError, UnreadableRunError):
-                return glance(self.folder).status == "running"  # it tells more at the end
-        return self._is_silent(state)
+        return (is_idle and self._goes_on()) or self._is_silent(state)
+
+    def _goes_on(self) -> bool:
+        """Tell whether the run does: then its courier tells more at the end."""
+        with suppress(OSError, UnreadableRunError):
+            return glance(self.folder).status == "running"
+        return False
 
     def _is_silent(self, state: CourierState) -> bool:
         """Tell whether the courier is stopped, or works for a trainer that logs no more."""
@@ -136,7 +139,7 @@ def find_jobs(
 ) -> Iterator[Job]:
     """Yield what is to be delivered: to the backends of each run, or to those that are named."""
     for folder in folders:
-        with suppress(OSError, UnreadableRunError):
+        with suppress(FileNotFoundError, UnreadableRunError):
             seen = glance(folder)
             for backend in to or seen.couriers:
                 state = seen.couriers.get(backend) or folder.courier(backend).read_state()
