@@ -14,6 +14,14 @@ from torch import nn
 BACKENDS = ["tensorboard", "mlflow", "wandb"]
 BATCH = 32
 PROJECT = "benchmark"
+ARGUMENTS = {
+    "per_device_train_batch_size": BATCH,
+    "logging_steps": 1,
+    "save_strategy": "no",
+    "disable_tqdm": True,
+    "use_cpu": True,
+}
+"""Of both Trainers, which name them alike."""
 TRACKERS = ("none", "multitrack", "own")
 
 
@@ -47,11 +55,7 @@ def train_in_transformers(trackers: str, steps: int) -> float:
         args=TrainingArguments(
             output_dir="out",
             max_steps=steps,
-            per_device_train_batch_size=BATCH,
-            logging_steps=1,
-            save_strategy="no",
-            disable_tqdm=True,
-            use_cpu=True,
+            **ARGUMENTS,
             report_to=BACKENDS if trackers == "own" else "none",
         ),
         train_dataset=examples(),
@@ -156,11 +160,7 @@ def train_in_multitrack(trackers: str, steps: int) -> float:
         TrainingArguments(
             "out",
             max_steps=steps,
-            per_device_train_batch_size=BATCH,
-            logging_steps=1,
-            save_strategy="no",
-            disable_tqdm=True,
-            use_cpu=True,
+            **ARGUMENTS,
             report_to="none" if trackers == "none" else BACKENDS,
         ),
         train_dataset=examples(),
