@@ -203,6 +203,7 @@ def test_a_courier_that_is_stopped_is_not_waited_for_without_end(
     multitrack, make_run, monkeypatch, phase
 ):
     monkeypatch.setattr(_jobs, "SILENCE", 0.5)
+    monkeypatch.setattr(_jobs, "SIGHT_PATIENCE", 0.1)
     courier = make_run("a", report_to=["notebook"]).courier("notebook")
     courier.create()
     courier.write_state(CourierState(phase=phase, pid=4711))
