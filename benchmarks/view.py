@@ -47,7 +47,7 @@ class Page:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         found = next(filter(None, map(ADDRESS.search, process.stdout)))
-        self.pid = process.pid
+        self.url, self.pid = found[0], process.pid
         self._connection = HTTPConnection(found["host"], int(found["port"]))
         self._headers = {"Authorization": f"Bearer {found['token']}"}
         self._tag = ""

@@ -21,7 +21,8 @@ app()
 
 def test_control_c_ends_it_quietly(serve, tmp_path):
     viewer = serve(tmp_path)
-    assert viewer.get("/api/runs").json == {"dir": str(tmp_path), "runs": []}
+    told = viewer.get("/api/runs").json
+    assert (told["dir"], told["runs"], told["reading"]) == (str(tmp_path), [], False)
     viewer.process.send_signal(signal.SIGINT)
     assert viewer.process.wait(PATIENCE) == 0
 

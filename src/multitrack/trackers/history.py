@@ -293,7 +293,7 @@ def _last_lines(descriptor: int, size: int) -> list[bytes]:
 def _take_up(history: History, header: Header) -> None:
     history.backends += header.report_to
     history.tags.update(header.tags)
-    _merge(history.params, header.config)
+    merge(history.params, header.config)
 
 
 def _resume(history: History, resumed: Resumed) -> None:
@@ -320,7 +320,7 @@ def _count(history: History, record: Any) -> None:
 _TAKE: dict[type[Record], Callable[[History, Any], None]] = {
     Header: _take_up,
     Resumed: _resume,
-    Params: lambda history, params: _merge(history.params, params.values),
+    Params: lambda history, params: merge(history.params, params.values),
     Tags: lambda history, tags: history.tags.update(tags.values),
     Summary: lambda history, summary: history.summary.update(summary.values),
     Metrics: _add_metrics,
@@ -331,10 +331,11 @@ _TAKE: dict[type[Record], Callable[[History, Any], None]] = {
 """What a record adds to a history, by its type; anything else is counted by its name."""
 
 
-def _merge(tree: Tree, values: Tree) -> None:
+def merge(tree: Tree, values: Tree) -> None:
+    """Add values to a tree of params; later ones win."""
     for key, value in values.items():
         inner = tree.get(key)
         if isinstance(value, dict) and isinstance(inner, dict):
-            _merge(inner, value)
+            merge(inner, value)
         else:
             tree[key] = value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
@@ -26,6 +27,8 @@ from multitrack.view.queries import BadQueryError, page_of, wanted_curves
 from multitrack.view.series import curve
 
 STATIC = Path(__file__).with_name("static")
+READING = 0.3
+"""Seconds that one answer spends on reading journals, before it says what is known so far."""
 FILE_HEADERS = {"Content-Security-Policy": "sandbox", "X-Content-Type-Options": "nosniff"}
 Endpoint: TypeAlias = Callable[[Request], Response]
 
@@ -58,30 +61,44 @@ class Answers:
         self._library = library
 
     def runs(self, request: Request) -> Response:
-        """Return a row for each run."""
-        rows = b",".join(row.body for row in self._library.rows())
-        where = msgspec.json.encode(str(self._library.directory))
-        return _unless_known(request, b'{"dir":%b,"runs":[%b]}' % (where, rows))
+        """Return which runs there are, and the rows that are new since a version of the table."""
+        since = request.query_params.get("since", "")
+        table = self._library.table(since)
+        if table.version == since and not table.is_reading:
+            return Response(status_code=204)
+        told = {
+            "dir": str(self._library.directory),
+            "version": table.version,
+            "reading": table.is_reading,
+            "ids": table.ids,
+            "runs": [msgspec.Raw(body) for body in table.bodies],
+        }
+        return _json(msgspec.json.encode(told))
 
     def run(self, request: Request) -> Response:
-        """Return all about one run."""
-        with self._library.open(request.path_params["run_id"]) as recorded:
+        """Return all about one run, or what is known of it after a while of reading."""
+        until = time.monotonic() + READING
+        with self._library.open(request.path_params["run_id"], until) as recorded:
             found = details(recorded)
         return _unless_known(request, msgspec.json.encode(spelled(found)))
 
     def series(self, request: Request) -> Response:
-        """Return the curves of some metrics of some runs."""
+        """Return the curves of some metrics of some runs, as far as they were read in a while."""
         runs, names, wanted = wanted_curves(request.query_params)
-        found = []
+        until = time.monotonic() + READING
+        found, parts = [], []
         for run_id in runs:
-            with self._library.open(run_id) as recorded:
+            with self._library.open(run_id, until) as recorded:
+                parts.append(1.0 if recorded.reading is None else recorded.reading)
                 known = recorded.metrics()
                 found += [
                     {"run": run_id, "name": name, **curve(recorded, name, wanted)}
                     for name in names
                     if name in known
                 ]
-        return _json(msgspec.json.encode({"series": found}))  # what is not finite becomes null
+        reading = None if min(parts) == 1 else sum(parts) / len(parts)
+        told = {"series": found, "reading": reading}
+        return _json(msgspec.json.encode(told))  # what is not finite becomes null
 
     def media(self, request: Request) -> Response:
         """Return what was logged beside numbers under one name."""

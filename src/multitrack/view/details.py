@@ -26,6 +26,7 @@ def details(recorded: Recorded) -> dict[str, Any]:
     header = recorded.header
     recorded.backends = backends_of(recorded.folder, recorded.backends)
     couriers = standings(recorded)
+    is_whole = not recorded.unread  # else nobody knows which records are delivered
     return {
         "id": recorded.folder.run_id,
         "project": header.project,
@@ -52,7 +53,8 @@ def details(recorded: Recorded) -> dict[str, Any]:
         "refused": recorded.refused,
         "corrupt": recorded.corrupt,
         "backends": [backend_as_json(one, recorded.size) for one in couriers],
-        "delivery": [_delivery(recorded, one) for one in couriers],
+        "delivery": [_delivery(recorded, one) for one in couriers if is_whole],
+        "reading": recorded.reading,
     }
 
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import stat
 import threading
 from array import array
 from collections import defaultdict
-from contextlib import closing
 from dataclasses import dataclass, field
 from math import nan
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from multitrack.trackers.folder import RunFolder
-from multitrack.trackers.history import History, Series, UnreadableRunError, status_of
-from multitrack.trackers.journal import Corrupt, Entry, JournalReader
+from multitrack.trackers.history import (
+    History,
+    Series,
+    UnreadableRunError,
+    read_tail,
+    status_of,
+)
+from multitrack.trackers.journal import Corrupt, Entry
 from multitrack.trackers.records import (
     AnyRecord,
     Header,
@@ -25,9 +28,8 @@ from multitrack.trackers.records import (
     files_of,
 )
 from multitrack.view.curves import Floats, Numbers
+from multitrack.view.follow import FOREVER, Follower
 
-BATCH = 20_000
-"""Records that are read in one go."""
 NUMBER_BYTES = 8
 SERIES_BYTES = 1000
 """What a name takes, beside its numbers."""
@@ -63,12 +65,14 @@ class Recorded(History):
     """All that a journal says, and what charts and pictures need beside it.
 
     Attributes:
+        unread: bytes of the journal that were not read yet.
         last: the last record.
         last_step: the last step that was logged.
         staged: the names of the files that the records name, by their path in the run's folder.
         spans: the lines of the media, by kind and name.
     """
 
+    unread: int = 0
     last: AnyRecord | None = None
     last_step: int | None = None
     staged: dict[str, str] = field(default_factory=dict)
@@ -92,6 +96,16 @@ class Recorded(History):
             self._place(record)
         else:
             self._keep(record, Span(start, end))
+
+    @property
+    def size(self) -> int:
+        """Bytes of the journal, read or not."""
+        return super().size + self.unread
+
+    @property
+    def reading(self) -> float | None:
+        """Which part of the journal was read so far, None for all of it."""
+        return 1 - self.unread / self.size if self.unread else None
 
     def metrics(self) -> dict[str, Series]:
         """Return the metrics that have a point, by name."""
@@ -140,58 +154,60 @@ class RunIndex:
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self.lock = threading.RLock()
+        self._follower = Follower(folder.journal)
         self._recorded: Recorded | None = None
-        self._offset = 0
-        self._mark = 0
 
     @property
     def nbytes(self) -> int:
         """About how much memory this takes."""
         return self._recorded.nbytes if self._recorded else 0
 
-    def refresh(self) -> Recorded:
+    def refresh(self, until: float = FOREVER) -> Recorded:
         """Read what came since; all anew, if it is another journal by now.
 
         The caller holds the lock as long as it looks at what is returned.
+
+        Args:
+            until: when to stop, on the clock of `time.monotonic`; what is returned is then a
+                part of what was logged, and says so.
 
         Raises:
             UnreadableRunError: the journal does not start with a header, or is no file of its own.
             OSError: the journal cannot be read.
         """
-        require_own_file(self.folder.journal)
-        with closing(JournalReader(self.folder.journal, self._offset)) as reader:
-            if self._recorded is None or reader.mark(self._offset) != self._mark:
-                reader.offset = 0
-                self._recorded = self._begin(reader)
-            self._read_on(reader, self._recorded)
-        recorded = self._recorded
-        recorded.status = status_of(self.folder, recorded.last or recorded.header)
-        return recorded
+        for is_first, entries in self._follower.batches(until):
+            if is_first:
+                self._recorded = self._begin(entries[0])
+            for entry in entries[is_first:]:
+                self._take(entry)
+        if self._recorded is None or not self._follower.offset:
+            raise self._no_header()
+        self._look_at_the_end(self._recorded)
+        return self._recorded
 
-    def _begin(self, reader: JournalReader) -> Recorded:
-        first = next(iter(reader.read(1)), None)
+    def _begin(self, first: Entry | Corrupt) -> Recorded:
         if isinstance(first, Entry) and isinstance(first.record, Header):
             recorded = Recorded(self.folder, first.record)
             recorded.take(*first)
             return recorded
-        raise UnreadableRunError(f"{self.folder.journal} does not start with the header of a run.")
+        raise self._no_header()
 
-    def _read_on(self, reader: JournalReader, recorded: Recorded) -> None:
-        while entries := reader.read(BATCH):
-            for entry in entries:
-                if isinstance(entry, Corrupt):
-                    recorded.corrupt += 1
-                else:
-                    recorded.take(*entry)
-        self._offset, self._mark = reader.offset, reader.mark(reader.offset)
+    def _no_header(self) -> UnreadableRunError:
+        journal = self.folder.journal
+        return UnreadableRunError(f"{journal} does not start with the header of a run.")
 
+    def _take(self, entry: Entry | Corrupt) -> None:
+        assert self._recorded
+        if isinstance(entry, Corrupt):
+            self._recorded.corrupt += 1
+        else:
+            self._recorded.take(*entry)
 
-def require_own_file(path: Path) -> None:
-    """See that a run's file is a plain one: a link may lead anywhere, a pipe has no end.
-
-    Raises:
-        UnreadableRunError: it is not.
-        OSError: there is none.
-    """
-    if not stat.S_ISREG(path.lstat().st_mode):
-        raise UnreadableRunError(f"{path} is a link or no file: it is not read.")
+    def _look_at_the_end(self, recorded: Recorded) -> None:
+        """See what only a journal's end tells; it may lie behind what was read."""
+        last: AnyRecord = recorded.last or recorded.header
+        recorded.unread = 0
+        if not self._follower.is_at_end:
+            recorded.unread = self.folder.journal.stat().st_size - self._follower.offset
+            last = [last, *read_tail(self.folder)][-1]
+        recorded.status = status_of(self.folder, last)

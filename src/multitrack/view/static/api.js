@@ -5,6 +5,14 @@ const KEPT = 100;
 /** @type {Map<string, {etag: string, body: object}>} the newest answers that carried an ETag */
 const answers = new Map();
 
+/**
+ * All runs, as far as the server has told.
+ * @typedef {{dir: string, version: string, reading: boolean, runs: object[]}} RunTable
+ */
+
+/** @type {RunTable|null} */
+let table = null;
+
 /** What the server said instead of an answer, or that it said nothing. */
 export class ApiError extends Error {
   /**
@@ -33,6 +41,25 @@ export async function get(path, signal) {
   const etag = response.headers.get("ETag");
   if (etag) keep(path, { etag, body });
   return body;
+}
+
+/**
+ * Get all runs, the newest first. Only what is new is sent: a run that has not changed is the
+ * same object as before, and so is the table.
+ * @param {string} path
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<RunTable>}
+ * @throws {ApiError}
+ */
+export async function getRuns(path, signal) {
+  const known = table;
+  const since = known ? `?since=${encodeURIComponent(known.version)}` : "";
+  const response = await send(path + since, null, signal);
+  if (!response.ok) throw await refusal(response);
+  if (response.status === 204) return (table = known.reading ? { ...known, reading: false } : known);
+  const { ids, runs, ...about } = await whole(response);
+  const found = new Map([...(known?.runs ?? []), ...runs].map((run) => [run.id, run]));
+  return (table = { ...about, runs: ids.map((id) => found.get(id)) });
 }
 
 async function send(path, etag, signal) {

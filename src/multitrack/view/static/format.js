@@ -22,6 +22,15 @@ export function number(value) {
 }
 
 /**
+ * Write a part of something.
+ * @param {number} part from 0 to 1
+ * @returns {string}
+ */
+export function percent(part) {
+  return `${Math.floor(100 * part)} %`;
+}
+
+/**
  * Write a number for an axis: short, with a letter for thousands and millions.
  * @param {number} value
  * @returns {string}

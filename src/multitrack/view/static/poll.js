@@ -11,25 +11,26 @@ const EVERY_MS = 2000;
  */
 
 /**
- * What the server says at a path, asked every two seconds while the page is visible. After an
- * error the last answer stays, and asking goes on.
+ * What the server says at a path, asked every two seconds while the page is visible, and at once
+ * where it is still reading. After an error the last answer stays, and asking goes on.
  * @param {string} path
+ * @param {(path: string, signal: AbortSignal) => Promise<any>} [ask]
  * @returns {Polled<any>}
  */
-export function usePolled(path) {
+export function usePolled(path, ask = get) {
   const [state, setState] = useState({ path, data: null, error: null });
   useEffect(() => {
     const abort = new AbortController();
     let timer = 0;
     const show = (change) => setState((last) => merged(last, { path, ...change }));
-    const ask = async () => {
-      if (!document.hidden) await tell(path, abort.signal, show);
+    const look = async () => {
+      const isMore = !document.hidden && (await tell(ask(path, abort.signal), abort.signal, show));
       clearTimeout(timer);
-      if (!abort.signal.aborted) timer = setTimeout(ask, EVERY_MS);
+      if (!abort.signal.aborted) timer = setTimeout(look, isMore ? 0 : EVERY_MS);
     };
-    const onVisible = () => document.hidden || ask();
+    const onVisible = () => document.hidden || look();
     document.addEventListener("visibilitychange", onVisible);
-    ask();
+    look();
     return () => {
       abort.abort();
       clearTimeout(timer);
@@ -39,12 +40,15 @@ export function usePolled(path) {
   return state.path === path ? state : { data: null, error: null };
 }
 
-async function tell(path, signal, show) {
+/** Show an answer, and tell whether there is more to come. */
+async function tell(answer, signal, show) {
   try {
-    const data = await get(path, signal);
+    const data = await answer;
     if (!signal.aborted) show({ data });
+    return Boolean(data.reading);
   } catch (error) {
     if (!signal.aborted) show({ error });
+    return false;
   }
 }
 

@@ -1,6 +1,6 @@
 /** One metric: its name, its curves, and their values at the cursor. */
 
-import { duration, number } from "../format.js";
+import { duration, number, percent } from "../format.js";
 import { html, useEffect, useMemo, useRef, useState } from "../lib.js";
 import { Icon } from "../parts/icons.js";
 import { curvesOf, last, nearest } from "./data.js";
@@ -31,7 +31,7 @@ export function Card({ name, title, runs, colours, settings, version }) {
   const plot = usePlot({ root, room, chart, setRange, isShown: seen.isSeen && curves.length > 0 });
   const onFocus = (run) => plot.current?.focus(run, curves);
   return html`<article class="card ${isLarge ? "large" : ""}" ref=${root}>
-    <${Head} ...${{ name, title, range, isLarge }} onReset=${() => setRange(null)} onLarge=${() => setLarge(!isLarge)} />
+    <${Head} ...${{ name, title, range, isLarge, reading: loaded.reading }} onReset=${() => setRange(null)} onLarge=${() => setLarge(!isLarge)} />
     <div
       class="plot"
       ref=${room}
@@ -48,11 +48,12 @@ export function Card({ name, title, runs, colours, settings, version }) {
   </article>`;
 }
 
-function Head({ name, title, range, isLarge, onReset, onLarge }) {
+function Head({ name, title, range, reading, isLarge, onReset, onLarge }) {
   const label = isLarge ? "Make smaller" : "Make larger";
   return html`<header>
     <h3 class="clip" title=${name}>${title}</h3>
     <output class="at number"></output>
+    ${reading && html`<span class="reading quiet number">reading, ${percent(reading)}</span>`}
     ${range &&
     html`<button type="button" class="button small reset" onClick=${onReset}>
       <${Icon} name="reset" size=${12} /> Reset zoom

@@ -7,13 +7,25 @@ const FEW_POINTS = 300;
 const MANY_RUNS = 8;
 
 /**
- * The curves of one metric. Until newer ones are there, the last ones stay.
+ * Return what changes when a run's curves do; not while its journal is read for the first time,
+ * as those who ask for them then ask until it is.
+ * @param {{reading: number|null, updated: number}} run
+ * @returns {string}
+ */
+export function versionOf(run) {
+  return run.reading ? "reading" : String(run.updated);
+}
+
+/**
+ * The curves of one metric. Until newer ones are there, the last ones stay; where the server is
+ * still reading, they come as far as they are known.
  * @param {{runs: string[], name: string, settings: object, range: [number, number]|null,
  *   width: number, isSeen: boolean, version: string}} wanted a version changes when runs grow
- * @returns {{series: object[]|null, range: [number, number]|null, error: Error|null}}
+ * @returns {{series: object[]|null, reading: number|null, range: [number, number]|null,
+ *   error: Error|null}} `reading` is the part of the journals that was read, null for all
  */
 export function useSeries({ runs, name, settings, range, width, isSeen, version }) {
-  const [state, setState] = useState({ series: null, range: null, error: null });
+  const [state, setState] = useState({ series: null, reading: null, range: null, error: null });
   const loaded = useRef("");
   const points = pointsOf(width, runs.length);
   const { axis, smooth } = settings;
@@ -22,15 +34,17 @@ export function useSeries({ runs, name, settings, range, width, isSeen, version 
   useEffect(() => {
     if (!isSeen || !path || loaded.current === key) return undefined;
     const abort = new AbortController();
-    const done = (next) => {
+    const load = async () => {
+      const answer = await get(path, abort.signal).then(
+        (found) => ({ ...found, range, error: null }),
+        (error) => ({ reading: null, error }),
+      );
       if (abort.signal.aborted) return;
-      loaded.current = key;
-      setState(next);
+      setState((last) => ({ ...last, ...answer }));
+      if (answer.reading) await load();
+      else loaded.current = key;
     };
-    get(path, abort.signal).then(
-      ({ series }) => done({ series, range, error: null }),
-      (error) => done((last) => ({ ...last, error })),
-    );
+    load();
     return () => abort.abort();
   }, [isSeen, key]);
   return state;

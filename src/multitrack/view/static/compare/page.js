@@ -1,7 +1,8 @@
 /** Several runs side by side: their curves in one chart a metric, and how their params differ. */
 
-import { get, runPath } from "../api.js";
+import { get, getRuns, runPath } from "../api.js";
 import { Board } from "../charts/board.js";
+import { versionOf } from "../charts/load.js";
 import { coloursOf } from "../colours.js";
 import { html, useEffect, useMemo, useRef, useState } from "../lib.js";
 import { Bone, Empty, Trouble } from "../parts/says.js";
@@ -61,7 +62,7 @@ function Charts({ runs, colours }) {
   const listed = JSON.stringify([...new Set(runs.flatMap((run) => run.metrics.map(({ name }) => name)))]);
   const names = useMemo(() => JSON.parse(listed), [listed]);
   const drawn = useMemo(
-    () => runs.map((run) => ({ id: run.id, label: run.name || run.id, version: String(run.updated) })),
+    () => runs.map((run) => ({ id: run.id, label: run.name || run.id, version: versionOf(run) })),
     [runs],
   );
   return html`<${Board} runs=${drawn} ...${{ names, colours }}>
@@ -73,7 +74,7 @@ function Charts({ runs, colours }) {
 
 /** The details of runs; those that have grown are asked for again. */
 function useRuns(ids) {
-  const { data: list, error: listError } = usePolled("/api/runs");
+  const { data: list, error: listError } = usePolled("/api/runs", getRuns);
   const [details, setDetails] = useState(() => new Map());
   const [error, setError] = useState(null);
   const versions = useRef(new Map());
@@ -84,15 +85,19 @@ function useRuns(ids) {
     const stale = ids.filter((id) => !versions.current.has(id) || versions.current.get(id) !== updated.get(id));
     const read = async (id) => {
       const run = await get(runPath(id), abort.signal);
-      versions.current.set(id, updated.get(id));
+      if (!run.reading) versions.current.set(id, updated.get(id));
       return [id, run];
     };
-    Promise.allSettled(stale.map(read)).then((results) => {
+    const readAll = async (wanted) => {
+      const results = await Promise.allSettled(wanted.map(read));
       if (abort.signal.aborted) return;
       const found = results.filter(({ status }) => status === "fulfilled").map(({ value }) => value);
       if (found.length) setDetails((now) => new Map([...now, ...found]));
       setError(results.find(({ status }) => status === "rejected")?.reason ?? null);
-    });
+      const unread = found.filter(([, run]) => run.reading).map(([id]) => id);
+      if (unread.length) await readAll(unread);
+    };
+    readAll(stale);
     return () => abort.abort();
   }, [list, ids]);
   const runs = useMemo(() => ids.map((id) => details.get(id)).filter(Boolean), [ids, details]);

@@ -1,6 +1,6 @@
 /** How far each backend is, why, and what to type. */
 
-import { duration, number } from "../format.js";
+import { duration, number, percent } from "../format.js";
 import { html } from "../lib.js";
 import { Copy } from "../parts/controls.js";
 import { Empty } from "../parts/says.js";
@@ -11,6 +11,7 @@ const MOST_REASONS = 5;
  * @param {{run: object}} props
  */
 export function Delivery({ run }) {
+  if (run.reading) return html`<${Empty} small title=${`Reading the journal, ${percent(run.reading)}`} />`;
   if (!run.delivery.length) {
     return html`<${Empty} small title="This run is kept here alone">
       <p>It was started without a backend. Deliver it to one, now or later, from a terminal:</p>

@@ -1,6 +1,6 @@
 /** What a run is, and how it went. */
 
-import { duration, instant, ago, number } from "../format.js";
+import { ago, duration, instant, number, percent } from "../format.js";
 import { html } from "../lib.js";
 import { StatusChip } from "../parts/chips.js";
 import { secondsOf } from "../runs/columns.js";
@@ -25,11 +25,10 @@ export function Heading({ run }) {
 }
 
 function factsOf(run) {
+  const started = html`<span title=${instant(run.started)}>started ${ago(run.started)}</span>`;
+  if (run.reading) return [started, `reading the journal, ${percent(run.reading)}`];
   const isRunning = run.status === "running";
-  const facts = [
-    html`<span title=${instant(run.started)}>started ${ago(run.started)}</span>`,
-    `${isRunning ? "running for" : "took"} ${duration(secondsOf(run))}`,
-  ];
+  const facts = [started, `${isRunning ? "running for" : "took"} ${duration(secondsOf(run))}`];
   if (run.last_step !== null && run.last_step !== undefined) facts.push(`step ${number(run.last_step)}`);
   if (run.header?.host) facts.push(`on ${run.header.host.hostname}`);
   if (run.resumed?.length) facts.push(`resumed ${times(run.resumed.length)}`);

@@ -2,6 +2,7 @@
 
 import { runPath } from "../api.js";
 import { Board } from "../charts/board.js";
+import { versionOf } from "../charts/load.js";
 import { coloursOf } from "../colours.js";
 import { html, useEffect, useMemo } from "../lib.js";
 import { Gallery, mediaOf } from "../media/gallery.js";
@@ -58,7 +59,7 @@ function tabsOf(run) {
     { key: "params", title: "Params", count: Object.keys(run.params).length },
     { key: "media", title: "Media", count: mediaOf(run).length },
     { key: "artifacts", title: "Artifacts", count: run.artifacts.length },
-    { key: "delivery", title: "Delivery", count: run.delivery.length },
+    { key: "delivery", title: "Delivery", count: run.backends.length },
     { key: "system", title: "System", count: system },
   ];
 }
@@ -77,7 +78,7 @@ function Charts({ run, ofSystem }) {
     () => JSON.parse(listed).filter((name) => name.startsWith(SYSTEM) === ofSystem),
     [listed, ofSystem],
   );
-  const version = String(run.updated);
+  const version = versionOf(run);
   const label = run.name || run.id;
   const runs = useMemo(() => [{ id: run.id, label, version }], [run.id, label, version]);
   const colours = useMemo(() => coloursOf([run.id]), [run.id]);

@@ -1,5 +1,6 @@
 /** The page of all runs: search, filter, sort, and select some to compare. */
 
+import { getRuns } from "../api.js";
 import { coloursOf } from "../colours.js";
 import { plural } from "../format.js";
 import { html, useMemo, useState } from "../lib.js";
@@ -19,7 +20,7 @@ const MOST_COMPARED = 20;
  * The runs, and the state that the page has beside its address.
  */
 export function RunsPage() {
-  const { data, error } = usePolled("/api/runs");
+  const { data, error } = usePolled("/api/runs", getRuns);
   const { query: address } = useRoute();
   const query = useMemo(() => readQuery(address), [address]);
   const runs = useMemo(() => (data?.runs ?? []).map(withStatus), [data]);
@@ -57,7 +58,10 @@ function Found({ data, runs, shown, query, selected, select }) {
 /** Selecting one row, all, or with Shift those up to it. */
 function usePicking(shown, selected, select) {
   const [anchor, setAnchor] = useState(0);
-  const pickable = shown.filter((run) => run.status !== "unreadable").map((run) => run.id);
+  const pickable = useMemo(
+    () => new Set(shown.filter((run) => run.status !== "unreadable").map((run) => run.id)),
+    [shown],
+  );
   const give = (ids, isOn) => {
     const next = new Set(selected);
     for (const id of ids) isOn ? next.add(id) : next.delete(id);
@@ -68,9 +72,9 @@ function usePicking(shown, selected, select) {
     const [from, to] = withRange ? [Math.min(anchor, index), Math.max(anchor, index)] : [index, index];
     const ids = shown.slice(from, to + 1).map((run) => run.id);
     setAnchor(index);
-    give(ids.filter((id) => pickable.includes(id)), !selected.has(shown[index].id));
+    give(ids.filter((id) => pickable.has(id)), !selected.has(shown[index].id));
   };
-  const onSelectAll = () => give(pickable, !pickable.every((id) => selected.has(id)));
+  const onSelectAll = () => give(pickable, ![...pickable].every((id) => selected.has(id)));
   return { onSelect, onSelectAll };
 }
 

@@ -2,6 +2,8 @@
 
 import { column } from "./columns.js";
 
+const TEXTS = new Intl.Collator("en", { numeric: true });
+
 /** @type {WeakMap<object, string>} what a search looks through, made once a run */
 const haystacks = new WeakMap();
 
@@ -108,6 +110,6 @@ function sortable(value) {
 
 function compare(a, b) {
   if (typeof a === "number" && typeof b === "number") return a - b;
-  if (typeof a === typeof b && a !== null) return a.localeCompare(b, "en", { numeric: true });
+  if (typeof a === typeof b && a !== null) return TEXTS.compare(a, b);
   return (typeof a === "string") - (typeof b === "string");
 }
