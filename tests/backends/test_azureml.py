@@ -163,8 +163,7 @@ def flat(tree, prefix=""):
 @pytest.fixture
 def wire(service):
     yield service
-    service.is_down = service.is_closed = False
-    service.refuses = set()
+    service.reset()
 
 
 @pytest.fixture
@@ -199,7 +198,7 @@ def test_token_that_is_none_waits_for_a_person(tmp_path, inside):
 
 
 def test_token_that_expired_waits_for_a_person(tmp_path, wire, inside):
-    wire.is_closed = True
+    wire.denies = 401
     code, folder = deliver(record(tmp_path, inside), inside)
     assert (code, folder.read_state().phase) == (LEFT, "parked")
 
