@@ -229,14 +229,15 @@ def test_a_run_that_is_removed_meanwhile_costs_the_others_nothing(
     assert read_notebook(notebooks, stays.run_id)
 
 
-def test_watching_follows_new_runs_until_ctrl_c(make_run, notebooks):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_watching_follows_new_runs_until_it_is_stopped(make_run, notebooks, number):
     make_run("a", report_to=["notebook"])
     process = subprocess.Popen([*COMMAND, "sync", "--watch"], stdout=subprocess.PIPE, text=True)
     try:
         wait_for(lambda: "finish" in kinds_in(notebooks, "a"))
         make_run("b", report_to=["notebook"])
         wait_for(lambda: "finish" in kinds_in(notebooks, "b"))
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         output, _ = process.communicate(timeout=20)
     finally:
         process.kill()
@@ -244,12 +245,13 @@ def test_watching_follows_new_runs_until_ctrl_c(make_run, notebooks):
     assert output.splitlines()[0] == "Watching; Ctrl-C stops."
 
 
-def test_ctrl_c_stops_the_couriers_too(make_run, notebooks, trouble):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_stops_it_stops_the_couriers_too(make_run, notebooks, trouble, number):
     folder = make_run("a", report_to=["notebook"], losses=[1.0] * 3000)
     trouble(at=["log_metrics"], slow=0.1)
     process = subprocess.Popen([*COMMAND, "sync"], stderr=subprocess.PIPE, text=True)
     wait_for(lambda: "metrics" in kinds_in(notebooks, "a"))
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=20)
     assert process.returncode != 0
     assert "Traceback" not in errors

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Annotated
 
 import typer
@@ -47,12 +49,23 @@ def deliver(
     names = [_known(name) for name in to or []]
     out = console()
     sync = Sync(out, jobs)
-    try:
-        left = sync.watch(target, names) if watch else sync.once(target, names)
-    finally:
-        sync.crew.stop()
+    with _sigterm_as_ctrl_c():
+        try:
+            left = sync.watch(target, names) if watch else sync.once(target, names)
+        finally:
+            sync.crew.stop()
     if left:
         raise typer.Exit(LEFT)
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Let a scheduler or a service manager stop this, and its couriers, as a person does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class Sync:
