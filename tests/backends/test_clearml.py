@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 from clearml_session import Session
-from clearml_wire import serving
-from later import Later
+from clearml_wire import serving, values
+from later import PATIENCE, Later
 
 from multitrack.trackers.process import LEFT
 from multitrack.trackers.records import Metrics
-from multitrack.trackers.testing import StoredRun, TrackerConformance
+from multitrack.trackers.testing import StoredRun, TrackerConformance, child
 from multitrack.trackers.testing.deliver import entries, rewind
 
 
@@ -109,7 +109,7 @@ def test_online(tmp_path, wire, online):
     """The server gets all, with the times of the points; a resumed run is the same task."""
     run = record(tmp_path, online, name="net", project="p", config={"lr": 0.1}, tags=["t"])
     run.set_tags({"team": "vision"})
-    run.log({"train/loss": 0.5, "acc": float("nan")}, step=3, epoch=0.25)
+    run.log({"train/loss": 0.5, "acc": float("nan"), "huge": 1e300}, step=3, epoch=0.25)
     run.summary({"best": 0.75, "why": "patience"})
     run.log_text("note", "words", step=3)
     path = tmp_path / "weights.bin"
@@ -117,6 +117,7 @@ def test_online(tmp_path, wire, online):
     run.log_artifact(path, name="data", step=4, metadata={"rows": 2})
     run.log_artifact(path, name="net", kind="checkpoint", step=4, aliases=["best"])
     folder = delivered(run, online, "failed")
+    assert not folder.read_refused()
     state = folder.read_state()
     [task] = wire.tasks.values()
     assert (task["name"], task["status"], task["tags"]) == ("net", "failed", ["t"])
@@ -128,10 +129,11 @@ def test_online(tmp_path, wire, online):
     [loss] = [event for event in wire.events if event["variant"] == "loss"]
     assert loss["timestamp"] == round(logged.record.time * 1000)
     assert all(event["task"] == task["id"] for event in wire.events)
-    [gone] = [event for event in wire.events if event["metric"] == "not finite"]
-    assert (gone["variant"], gone["iter"]) == ("acc", 3)
-    assert '"NaN"' in gone["plot_str"]
-    found = task["params"]
+    plots = {e["variant"]: e for e in wire.events if e["metric"] == "not finite"}
+    assert {(name, plot["iter"]) for name, plot in plots.items()} == {("acc", 3), ("huge", 3)}
+    assert '"NaN"' in plots["acc"]["plot_str"]
+    assert "1e+300" in plots["huge"]["plot_str"]
+    found = values(task)
     assert (found["General/lr"], found["properties/tags/team"]) == ("0.1", "vision")
     assert found["properties/summary/why"] == "patience"
     assert found["properties/multitrack/run_id"] == run.id
@@ -156,6 +158,39 @@ def test_online(tmp_path, wire, online):
     assert task["status"] == "completed"
     assert wire.calls.count("tasks.add_or_update_model") == 2
     assert wire.scalars("train", "loss") == [(3, 0.5), (5, 0.25)]
+
+
+def test_native_online(tmp_path, wire, online):
+    """What is logged by hand gets to the server, too, and is there when the run has ended."""
+    command = [sys.executable, "-m", child.__name__, "native", "clearml", str(tmp_path)]
+    done = subprocess.run(
+        [*command, TestClearML.by_hand],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | online,
+        timeout=PATIENCE,
+    )
+    assert not done.returncode, done.stderr
+    [task] = wire.tasks.values()
+    assert task["status"] == "completed"
+    assert wire.scalars("by_hand", "by_hand") == list(zip((0, 1, 3, 4), child.BY_HAND, strict=True))
+    assert wire.scalars("loss", "loss") == list(enumerate(child.LOGGED))
+
+
+def test_project_whose_name_the_server_keeps_otherwise(tmp_path, wire, online):
+    """Runs of one project are in one project, below one whose name is long enough."""
+    for _ in range(2):
+        delivered(record(tmp_path, online, project="cv //digits/"), online)
+    assert list(wire.projects) == ["cv_", "cv_/digits"]
+    assert [task["project"] for task in wire.tasks.values()] == [wire.projects["cv_/digits"]] * 2
+
+
+def test_task_that_is_gone_waits_for_a_person(tmp_path, wire, online):
+    environ = online | {"CLEARML_TASK_ID": "gone"}
+    code, folder = deliver(record(tmp_path, environ), environ)
+    assert (code, folder.read_state().phase) == (LEFT, "parked")
+    assert "invalid task id" in folder.log.read_text()
 
 
 @pytest.mark.slow

@@ -17,6 +17,8 @@ SUMMARY, SUMMARY_STEP = "Summary", -(2**31)
 """Title and step by which ClearML knows single values."""
 PROPERTIES = "properties"
 """Section of the hyperparameters that ClearML shows as the task's user properties."""
+LARGEST = 3.4028234663852886e38
+"""The largest float32: the server indexes scalars so, and refuses a batch with one beyond it."""
 SHORTEST_NAME = 3
 """Characters that ClearML wants in the names of tasks and projects."""
 SAME = "_x2f_"
@@ -174,15 +176,15 @@ def split(name: str) -> tuple[str, str]:
 
 
 def scalar(name: str, value: float, step: int, time: float) -> Event:
-    """Return a point of a metric; one that is no number as a plot, since no scalar can be."""
+    """Return a point of a metric; what no scalar can be as a plot."""
     if is_held(value):
         return Event("training_stats_scalar", *split(name), step, time, float(value))
     return Event("plot", "not finite", name, step, time, table_plot([name], [[spell(value)]]))
 
 
 def is_held(value: Number) -> bool:
-    """Tell whether a scalar can be this number: neither NaN nor an infinity."""
-    return value - value == 0
+    """Tell whether a scalar can be this number: the server takes none beyond float32's range."""
+    return abs(value) <= LARGEST
 
 
 def bars(histogram: Histogram) -> Event:
@@ -202,9 +204,21 @@ def table_plot(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def long_enough(name: str) -> str:
-    """Return a name of as many characters as ClearML wants.
+    """Return a name of as many characters as ClearML wants, none of which its server cuts off.
 
-    >>> long_enough("p")
-    'p__'
+    >>> long_enough("p"), long_enough(" net ")
+    ('p__', 'net')
     """
-    return name.ljust(SHORTEST_NAME, "_")
+    return name.strip().ljust(SHORTEST_NAME, "_")
+
+
+def project_name(name: str) -> str:
+    """Return a project's name as ClearML's server keeps it.
+
+    It drops needless slashes, and makes the project above, whose name must be long enough, too.
+
+    >>> project_name("multitrack"), project_name("cv//digits/"), project_name("p")
+    ('multitrack', 'cv_/digits', 'p__')
+    """
+    first, *others = [part.strip() for part in name.split("/") if part.strip()] or [""]
+    return "/".join([long_enough(first), *others])

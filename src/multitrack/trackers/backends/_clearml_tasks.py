@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import quote
 
-from multitrack.trackers.backends._clearml import Event, Output, Task, long_enough
+from multitrack.trackers.backends._clearml import (
+    Event,
+    Output,
+    Task,
+    long_enough,
+    project_name,
+)
 from multitrack.trackers.backends._undisturbed import undisturbed
 from multitrack.trackers.bounded import call_within
 from multitrack.trackers.names import component
@@ -119,7 +125,7 @@ class OnlineTask(Task):
         self._api = APIClient(session=self._session)
         ClientTask._get_default_session()  # noqa: SLF001 - uploads take theirs from it, later
         self._files = (wanted.output or self._session.get_files_server_host()).rstrip("/")
-        self._project = self._find_project(long_enough(wanted.project))
+        self._project = self._find_project(project_name(wanted.project))
         self.id = wanted.id or self._create(long_enough(wanted.name))
         self.root = wanted.root(self.id)
         self.url = ClientTask.get_task_output_log_web_page(
@@ -139,7 +145,7 @@ class OnlineTask(Task):
 
     def set_hyperparams(self, items: Sequence[dict[str, str]]) -> None:
         """Add or replace hyperparameters; others stay."""
-        self._api.tasks.edit_hyper_params(task=self.id, hyperparams=list(items))
+        self._api.tasks.edit_hyper_params(task=self.id, hyperparams=list(items), force=True)
 
     def set_comment(self, comment: str) -> None:
         """Set the description."""
@@ -252,7 +258,7 @@ class OfflineTask(Task):
             self._task = ClientTask.get_task(task_id=wanted.id)
         else:
             # What Task.create calls, too; init would take the whole process.
-            self._task = ClientTask._create(long_enough(wanted.project), name)  # noqa: SLF001
+            self._task = ClientTask._create(project_name(wanted.project), name)  # noqa: SLF001
         self.id = self._task.id
         self.root = wanted.root(self.id)
         self._folder = Path(self._task.get_offline_mode_folder())

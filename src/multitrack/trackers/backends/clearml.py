@@ -197,7 +197,7 @@ class ClearMLTracker(Tracker):
         self._task.add_tags([name for name, value in tags.values.items() if not value])
         self._set_properties({f"tags/{n}": value for n, value in tags.values.items() if value})
 
-    @stored_as("scalars, as float64; NaN and infinities as plots `not finite`; epoch as scalar")
+    @stored_as("scalars, as float64; NaN and all beyond float32's range as plots; epoch as scalar")
     def log_metrics(self, points: Sequence[Metrics]) -> None:
         """Send the points, all of a batch at once."""
         events: list[told.Event] = []
@@ -213,7 +213,7 @@ class ClearMLTracker(Tracker):
         if refused:
             raise Refused("some names are others for ClearML", refused)
 
-    @stored_as("single values; what is no finite float64 as user properties `summary/…`")
+    @stored_as("single values; what no scalar can be as user properties `summary/…`")
     def log_summary(self, summary: Summary) -> None:
         """Set the values; later ones win."""
         numbers = {n: v for n, v in summary.values.items() if _is_single(v)}
@@ -381,7 +381,7 @@ class ClearMLTracker(Tracker):
 
 
 def _is_single(value: Any) -> bool:
-    """Tell whether a value is one of ClearML's single values: a finite float64."""
+    """Tell whether a value is one of ClearML's single values: a scalar that float64 keeps."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return is_number and told.is_held(value) and float(value) == value
 
