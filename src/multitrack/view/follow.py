@@ -13,8 +13,8 @@ from typing import NamedTuple
 from multitrack.trackers.history import UnreadableRunError
 from multitrack.trackers.journal import Corrupt, Entry, JournalReader
 
-BATCH = 20_000
-"""Records that are read in one go."""
+BATCH = 2000
+"""Records that are read in one go, whatever the time: a few milliseconds."""
 FOREVER = math.inf
 """A time by which everything is read."""
 

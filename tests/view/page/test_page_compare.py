@@ -48,7 +48,7 @@ def test_each_run_has_one_colour_and_its_values_at_the_cursor_everywhere(compare
     expect(minus.locator(".at")).to_have_text(re.compile(r"^step 1,[45]\d\d$"))
     expect(accuracy.locator(".at")).to_have_text(re.compile(r"^step 1,[45]00$"))
     assert all(-1600 < value < -1400 for value in values(minus))
-    swatch = "one => getComputedStyle(one).borderTopColor"
+    swatch = "one => getComputedStyle(one).backgroundColor"
     colours = [
         [one.evaluate(swatch) for one in place.locator(".swatch").all()]
         for place in (accuracy, minus, compared.locator(".run-list"))

@@ -14,10 +14,11 @@ const EVERY_MS = 2000;
  * What the server says at a path, asked every two seconds while the page is visible, and at once
  * where it is still reading. After an error the last answer stays, and asking goes on.
  * @param {string} path
- * @param {(path: string, signal: AbortSignal) => Promise<any>} [ask]
+ * @param {{ask?: (path: string, signal: AbortSignal) => Promise<any>, isPatient?: boolean}} [how]
+ *   who is patient does not ask at once
  * @returns {Polled<any>}
  */
-export function usePolled(path, ask = get) {
+export function usePolled(path, { ask = get, isPatient = false } = {}) {
   const [state, setState] = useState({ path, data: null, error: null });
   useEffect(() => {
     const abort = new AbortController();
@@ -26,7 +27,7 @@ export function usePolled(path, ask = get) {
     const look = async () => {
       const isMore = !document.hidden && (await tell(ask(path, abort.signal), abort.signal, show));
       clearTimeout(timer);
-      if (!abort.signal.aborted) timer = setTimeout(look, isMore ? 0 : EVERY_MS);
+      if (!abort.signal.aborted) timer = setTimeout(look, isMore && !isPatient ? 0 : EVERY_MS);
     };
     const onVisible = () => document.hidden || look();
     document.addEventListener("visibilitychange", onVisible);

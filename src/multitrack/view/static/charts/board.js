@@ -11,14 +11,13 @@ import { ChartTools } from "./tools.js";
 const FEW = 6;
 
 /**
- * @param {{runs: {id: string, label: string, version: string}[], names: string[],
+ * @param {{runs: {id: string, label: string}[], version: string, names: string[],
  *   colours: Map<string, object>, children?: unknown}} props
  */
-export function Board({ runs, names, colours, children }) {
+export function Board({ runs, version, names, colours, children }) {
   const [search, setSearch] = useState("");
   const [settings, change] = useSettings();
   const groups = useMemo(() => grouped(names, search), [names, search]);
-  const version = runs.map((run) => run.version).join(" ");
   if (!names.length) return children;
   return html`
     <div class="tools board-tools">

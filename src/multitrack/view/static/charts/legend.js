@@ -24,8 +24,8 @@ export function Legend({ runs, colours, onFocus }) {
  * @param {{colour: {css: string, dash?: number[]}}} props
  */
 export function Swatch({ colour }) {
-  const style = { borderColor: colour.css, borderTopStyle: colour.dash ? "dashed" : "solid" };
-  return html`<span class="swatch" style=${style}></span>`;
+  const style = { "--colour": colour.css };
+  return html`<span class="swatch ${colour.dash ? "dashed" : ""}" style=${style}></span>`;
 }
 
 /**

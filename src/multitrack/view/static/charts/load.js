@@ -7,13 +7,13 @@ const FEW_POINTS = 300;
 const MANY_RUNS = 8;
 
 /**
- * Return what changes when a run's curves do; not while its journal is read for the first time,
- * as those who ask for them then ask until it is.
- * @param {{reading: number|null, updated: number}} run
+ * Return what changes when the curves of some runs do; not while a journal is read for the first
+ * time, as those who ask for curves then ask until it is.
+ * @param {{reading: number|null, updated: number}[]} runs
  * @returns {string}
  */
-export function versionOf(run) {
-  return run.reading ? "reading" : String(run.updated);
+export function versionOf(runs) {
+  return runs.some((run) => run.reading) ? "reading" : runs.map((run) => run.updated).join(" ");
 }
 
 /**

@@ -71,8 +71,9 @@ function seriesOf(curve, { slot, dash }) {
   const stroke = () => style(`--run-${slot % HUES}`);
   const faint = () => `color-mix(in srgb, ${stroke()} 26%, transparent)`;
   const point = { size: 5, width: 1, stroke, fill: stroke };
-  const line = { stroke, width: 1.6, dash, points: point };
-  return curve.raw ? [{ stroke: faint, width: 1, points: { show: false } }, line] : [line];
+  const line = { stroke, width: 1.6, dash, points: point, pxAlign: 0 };
+  const raw = { stroke: faint, width: 1, points: { show: false }, pxAlign: 0 };
+  return curve.raw ? [raw, line] : [line];
 }
 
 function cursor(hasSeveral) {

@@ -61,47 +61,50 @@ function Shown({ ids, runs, tab }) {
 function Charts({ runs, colours }) {
   const listed = JSON.stringify([...new Set(runs.flatMap((run) => run.metrics.map(({ name }) => name)))]);
   const names = useMemo(() => JSON.parse(listed), [listed]);
-  const drawn = useMemo(
-    () => runs.map((run) => ({ id: run.id, label: run.name || run.id, version: versionOf(run) })),
-    [runs],
-  );
-  return html`<${Board} runs=${drawn} ...${{ names, colours }}>
+  const labels = JSON.stringify(runs.map((run) => ({ id: run.id, label: run.name || run.id })));
+  const drawn = useMemo(() => JSON.parse(labels), [labels]);
+  return html`<${Board} runs=${drawn} version=${versionOf(runs)} ...${{ names, colours }}>
     <${Empty} small title="No metrics to compare">
       <p>Show a run again in the list, or choose runs that have logged something.</p>
     <//>
   <//>`;
 }
 
-/** The details of runs; those that have grown are asked for again. */
+/** The details of runs; those that have grown are asked for again, until they are read. */
 function useRuns(ids) {
-  const { data: list, error: listError } = usePolled("/api/runs", getRuns);
+  const { data: list, error: listError } = usePolled("/api/runs", { ask: getRuns, isPatient: true });
   const [details, setDetails] = useState(() => new Map());
   const [error, setError] = useState(null);
-  const versions = useRef(new Map());
+  const known = useRef(new Map());
+  const versions = useMemo(() => JSON.stringify(list && versionsOf(list.runs, ids)), [list, ids]);
   useEffect(() => {
-    if (!list) return undefined;
+    const newest = new Map(JSON.parse(versions));
     const abort = new AbortController();
-    const updated = new Map(list.runs.map((run) => [run.id, JSON.stringify([run.updated, run.status])]));
-    const stale = ids.filter((id) => !versions.current.has(id) || versions.current.get(id) !== updated.get(id));
-    const read = async (id) => {
-      const run = await get(runPath(id), abort.signal);
-      if (!run.reading) versions.current.set(id, updated.get(id));
-      return [id, run];
-    };
-    const readAll = async (wanted) => {
-      const results = await Promise.allSettled(wanted.map(read));
-      if (abort.signal.aborted) return;
+    const read = async (wanted) => {
+      const results = await Promise.allSettled(wanted.map((id) => get(runPath(id), abort.signal)));
+      if (abort.signal.aborted) return [];
       const found = results.filter(({ status }) => status === "fulfilled").map(({ value }) => value);
-      if (found.length) setDetails((now) => new Map([...now, ...found]));
+      for (const run of found) if (!run.reading) known.current.set(run.id, newest.get(run.id));
+      if (found.length) setDetails((now) => new Map([...now, ...found.map((run) => [run.id, run])]));
       setError(results.find(({ status }) => status === "rejected")?.reason ?? null);
-      const unread = found.filter(([, run]) => run.reading).map(([id]) => id);
-      if (unread.length) await readAll(unread);
+      return found.filter((run) => run.reading).map((run) => run.id);
     };
-    readAll(stale);
+    // one by one after a first look at all: charts wait for a run that is being read
+    const readAll = async (wanted) => {
+      let unread = await read(wanted);
+      while (unread.length) unread = [...(await read(unread.slice(0, 1))), ...unread.slice(1)];
+    };
+    readAll([...newest.keys()].filter((id) => known.current.get(id) !== newest.get(id)));
     return () => abort.abort();
-  }, [list, ids]);
+  }, [versions]);
   const runs = useMemo(() => ids.map((id) => details.get(id)).filter(Boolean), [ids, details]);
   return { runs, error: listError ?? error };
+}
+
+/** What changes with each of some runs; the empty text for one that is not in the table. */
+function versionsOf(runs, ids) {
+  const found = new Map(runs.map((run) => [run.id, `${run.updated} ${run.status}`]));
+  return ids.map((id) => [id, found.get(id) ?? ""]);
 }
 
 function NothingChosen() {

@@ -78,11 +78,11 @@ function Charts({ run, ofSystem }) {
     () => JSON.parse(listed).filter((name) => name.startsWith(SYSTEM) === ofSystem),
     [listed, ofSystem],
   );
-  const version = versionOf(run);
+  const version = versionOf([run]);
   const label = run.name || run.id;
-  const runs = useMemo(() => [{ id: run.id, label, version }], [run.id, label, version]);
+  const runs = useMemo(() => [{ id: run.id, label }], [run.id, label]);
   const colours = useMemo(() => coloursOf([run.id]), [run.id]);
-  return html`<${Board} ...${{ runs, names, colours }}>
+  return html`<${Board} ...${{ runs, version, names, colours }}>
     <${NoMetrics} ofSystem=${ofSystem} />
   <//>`;
 }

@@ -20,7 +20,7 @@ const MOST_COMPARED = 20;
  * The runs, and the state that the page has beside its address.
  */
 export function RunsPage() {
-  const { data, error } = usePolled("/api/runs", getRuns);
+  const { data, error } = usePolled("/api/runs", { ask: getRuns });
   const { query: address } = useRoute();
   const query = useMemo(() => readQuery(address), [address]);
   const runs = useMemo(() => (data?.runs ?? []).map(withStatus), [data]);
