@@ -5,10 +5,12 @@ Each task works in a folder of its own, and writes down there what it saw.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -177,53 +179,90 @@ def compiled() -> None:
     write(plain=weights(plain), compiled=weights(one))
 
 
-def sharded() -> None:
-    """Bring a sharded model and its optimizer to whole states, and back."""
-    from types import SimpleNamespace
-
+@contextlib.contextmanager
+def sharding_on_cpu() -> Iterator[None]:
+    """Let accelerate take the CPU for a GPU: it shards on nothing else, though PyTorch does."""
+    from accelerate import PartialState
     from accelerate.utils import DistributedType
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
 
+    join = PartialState.__init__
+
+    def join_as_gpu(self: Any, *args: Any, **kwargs: Any) -> None:
+        join(self, *args, **kwargs)
+        if self.distributed_type == DistributedType.MULTI_CPU:
+            self.distributed_type = DistributedType.MULTI_GPU
+
+    PartialState.__init__ = join_as_gpu
+    try:
+        yield
+    finally:
+        PartialState.__init__ = join
+
+
+def whole_weights(of: Trainer) -> list[float]:
+    """Return all weights of a sharded model as one list; every process must call this."""
+    values = [parameter.full_tensor().flatten() for parameter in of.model.parameters()]
+    flat: list[float] = torch.cat(values).tolist()
+    return flat
+
+
+class LikesStepFour(TrainerCallback):
+    """Makes the middle of a training the best of it."""
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        kwargs["metrics"]["eval_score"] = -abs(state.global_step - 4)
+
+
+def shards(**options: Any) -> Trainer:
+    """Make a Trainer that shards, and saves and evaluates every other step."""
+    every = {"eval_strategy": "steps", "save_strategy": "steps", "eval_steps": 2, "save_steps": 2}
+    best = {"load_best_model_at_end": True, "metric_for_best_model": "score"}
+    return trainer(LikesStepFour, fsdp=True, max_steps=8, **every, **best, **options)
+
+
+def fsdp() -> None:
+    """Do with a sharded model whatever a Trainer can do, in every order."""
     from multitrack.trainer.checkpoints import store
 
-    mesh = init_device_mesh("cpu", (2,))
-    fsdp: Any = SimpleNamespace(distributed_type=DistributedType.FSDP)
+    read_files, read = [], store.read
 
-    def shard(seed: int) -> tuple[Any, Any]:
-        model = tiny.TinyModel(seed=seed)
-        fully_shard(model, mesh=mesh)
-        return model, torch.optim.AdamW(model.parameters(), lr=0.1)
+    def note(path: Path) -> Any:
+        read_files.append(path.name)
+        return read(path)
 
-    def step(model: Any, optimizer: Any) -> None:
-        rows = tiny.samples(8)
-        batch = {name: torch.stack([row[name] for row in rows]) for name in ("x", "labels")}
-        model(**batch)["loss"].backward()
-        optimizer.step()
-        optimizer.zero_grad()
+    store.read = note
+    found: dict[str, Any] = {}
+    try:
+        with sharding_on_cpu():
+            one = shards(gradient_accumulation_steps=2)
+            found["before"] = one.evaluate()["eval_loss"]
+            found["shard"] = [p.to_local().numel() for p in one.model.parameters()]
+            found["predicted"] = one.predict(tiny.samples(11, seed=5)).predictions.tolist()
+            found["loss"] = one.train().training_loss
+            found["best"] = whole_weights(one)
+            again = shards(gradient_accumulation_steps=2)
+            again.evaluate()
+            found["again"] = again.train(FOLDER / "out" / "checkpoint-4").training_loss
+            found["read"] = list(read_files)
+            found["evaluated"] = again.evaluate()["eval_loss"]
+            found["second"] = again.train().training_loss
+    finally:
+        store.read = read
+    write(**found)
 
-    def whole(model: Any) -> list[float]:
-        values = [p.full_tensor().flatten() for p in model.parameters()]
-        flat: list[float] = torch.cat(values).tolist()
-        return flat
 
-    model, optimizer = shard(seed=0)
-    step(model, optimizer)
-    kept = store.gather_weights(fsdp, model), store.gather_optimizer(fsdp, model, optimizer)
-    if RANK == 0:
-        torch.save(kept[1], FOLDER / store.OPTIMIZER_FILE)
-    torch.distributed.barrier()
-    other, other_optimizer = shard(seed=1)
-    store.scatter_weights(other, kept[0] if RANK == 0 else {})
-    store.load_optimizer(fsdp, other, other_optimizer, FOLDER)
-    for pair in ((model, optimizer), (other, other_optimizer)):
-        step(*pair)
-    alone = tiny.TinyModel()
-    alone_optimizer = torch.optim.AdamW(alone.parameters(), lr=0.1)
-    for _ in range(2):
-        step(alone, alone_optimizer)
-    flat = torch.cat([p.flatten() for p in alone.parameters()]).tolist()
-    write(first=whole(model), second=whole(other), alone=flat, kept=sorted(kept[0]))
+def fsdp_stateless() -> None:
+    """Go on with a sharded optimizer that has no state; make Trainers that do not shard."""
+    with sharding_on_cpu():
+        one = shards(optim="sgd")
+        losses = [one.train().training_loss]
+        again = shards(optim="sgd")
+        losses.append(again.train(FOLDER / "out" / "checkpoint-4").training_loss)
+        plain = str(trainer().accelerator.distributed_type)
+    try:
+        shards()
+    except ValueError as error:
+        write(losses=losses, next=plain, refusal=str(error))
 
 
 torch.set_num_threads(1)

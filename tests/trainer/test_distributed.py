@@ -15,6 +15,7 @@ import tiny
 import torch
 
 from multitrack.trainer import Trainer, TrainingArguments
+from multitrack.trainer.checkpoints.weights import load_weights
 
 pytestmark = pytest.mark.skipif(
     not torch.distributed.is_gloo_available(), reason="torch.distributed has no gloo here"
@@ -49,8 +50,8 @@ def found(folder: Path) -> list[Any]:
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Do all tasks that end well, in one launch."""
     folder = tmp_path_factory.mktemp("two")
-    tasks = ("train", "evaluate", "resume", "stream", "tracked", "every", "compiled", "sharded")
-    launch(folder, *tasks)
+    tasks = ("train", "evaluate", "resume", "stream", "tracked", "every", "compiled")
+    launch(folder, *tasks, "fsdp", "fsdp_stateless")
     return folder
 
 
@@ -180,9 +181,39 @@ def test_a_compiled_model_stays_whole_when_checkpoints_are_saved(done: Path) -> 
     assert first["compiled"] == pytest.approx(first["plain"], abs=1e-6)
 
 
-def test_a_sharded_model_and_its_optimizer_are_kept_whole_and_brought_back(done: Path) -> None:
-    first, second = found(done / "sharded")
-    assert first["second"] == first["first"] == second["second"]
-    assert first["first"] == pytest.approx(first["alone"], abs=1e-6)
-    assert first["kept"] == sorted(tiny.TinyModel().state_dict())
-    assert second["kept"] == []  # one process holds the whole
+def test_a_sharded_training_is_that_of_one_process(done: Path, tmp_path: Path) -> None:
+    first, second = found(done / "fsdp")
+    options = {"save_strategy": "steps", "save_steps": 2, "save_total_limit": None}
+    one = alone(tmp_path, gradient_accumulation_steps=2, max_steps=8, **options)
+    before = one.evaluate()["eval_loss"]
+    predicted = one.predict(tiny.samples(11, seed=5)).predictions
+    loss = one.train().training_loss
+    load_weights(one.model, one.output_dir / "checkpoint-4")
+    best = torch.cat([p.detach().flatten() for p in one.model.parameters()]).tolist()
+    for here in (first, second):
+        assert here["before"] == pytest.approx(before, rel=1e-5)
+        assert here["predicted"] == pytest.approx(predicted.tolist(), rel=1e-4)
+        assert here["loss"] == here["again"] == pytest.approx(loss, rel=1e-5)
+        assert here["best"] == pytest.approx(best, abs=1e-5)
+        assert here["evaluated"] == pytest.approx(one.evaluate()["eval_loss"], rel=1e-4)
+    assert one.train().training_loss == pytest.approx(first["second"], rel=1e-4)
+    assert [sum(pair) for pair in zip(first["shard"], second["shard"], strict=True)] == [
+        parameter.numel() for parameter in one.model.parameters()
+    ]
+
+
+def test_one_process_alone_reads_the_optimizer_that_is_sharded(done: Path) -> None:
+    first, second = found(done / "fsdp")
+    assert sorted(first["read"]) == ["optimizer.pt", "rng_state_0.pth", "scheduler.pt"]
+    assert sorted(second["read"]) == ["rng_state_1.pth", "scheduler.pt"]
+
+
+def test_a_sharded_training_without_optimizer_state_is_gone_on_with(done: Path) -> None:
+    for here in found(done / "fsdp_stateless"):
+        assert here["losses"][1] == here["losses"][0]
+
+
+def test_the_trainer_after_a_sharded_one_shards_only_if_asked(done: Path) -> None:
+    for here in found(done / "fsdp_stateless"):
+        assert here["next"] == "DistributedType.MULTI_GPU"
+        assert here["refusal"] == "fsdp=True needs GPUs: accelerate does not shard on cpu"

@@ -13,11 +13,16 @@ from accelerate.utils import (
     DistributedDataParallelKwargs,
     FullyShardedDataParallelPlugin,
     TorchDynamoPlugin,
+    patch_environment,
     set_seed,
 )
 
+from multitrack.trainer.checkpoints.store import is_sharded
+
 if TYPE_CHECKING:
     from multitrack.trainer.arguments import TrainingArguments
+
+_SHARD = "ACCELERATE_USE_FSDP"
 
 
 def build_accelerator(args: TrainingArguments) -> Accelerator:
@@ -32,19 +37,24 @@ def build_accelerator(args: TrainingArguments) -> Accelerator:
     if args.tf32 is not None:
         torch.backends.cuda.matmul.allow_tf32 = args.tf32
         torch.backends.cudnn.allow_tf32 = args.tf32
-    return Accelerator(
-        mixed_precision=_mixed_precision(args),
-        cpu=args.trains_on_cpu,
-        dataloader_config=DataLoaderConfiguration(
-            # One process need not hand out the batches of a stream.
-            dispatch_batches=None if args.world_size > 1 else False,
-            use_seedable_sampler=True,
-            data_seed=args.seed if args.data_seed is None else args.data_seed,
-        ),
-        kwargs_handlers=[_ddp(args)],
-        dynamo_plugin=_dynamo(args),
-        fsdp_plugin=_fsdp(args),
-    )
+    # Accelerate asks for shards in the environment, where the next Trainer would find it, too.
+    with patch_environment(**{_SHARD: os.environ.get(_SHARD, "false")}):
+        accelerator = Accelerator(
+            mixed_precision=_mixed_precision(args),
+            cpu=args.trains_on_cpu,
+            dataloader_config=DataLoaderConfiguration(
+                # One process need not hand out the batches of a stream.
+                dispatch_batches=None if args.world_size > 1 else False,
+                use_seedable_sampler=True,
+                data_seed=args.seed if args.data_seed is None else args.data_seed,
+            ),
+            kwargs_handlers=[_ddp(args)],
+            dynamo_plugin=_dynamo(args),
+            fsdp_plugin=_fsdp(args),
+        )
+    if args.fsdp and not is_sharded(accelerator):
+        raise ValueError(f"fsdp=True needs GPUs: accelerate does not shard on {args.device.type}")
+    return accelerator
 
 
 def seed_all(args: TrainingArguments) -> None:
@@ -68,8 +78,6 @@ def _check_device(args: TrainingArguments) -> None:
         raise ValueError(
             "fsdp=True needs several processes: start them with torchrun or accelerate launch"
         )
-    if args.fsdp and kind == "cpu":
-        raise ValueError("fsdp=True needs GPUs: accelerate does not shard on the CPU")
 
 
 def _mixed_precision(args: TrainingArguments) -> str | None:

@@ -30,7 +30,9 @@ from multitrack.trainer.loop.plan import Plan, make_plan
 from multitrack.trainer.loop.prepare import (
     begin_progress,
     enable_gradient_checkpointing,
+    prepare_evaluation,
     prepare_training,
+    stays_prepared,
 )
 from multitrack.trainer.loop.progress import Progress
 from multitrack.trainer.loop.signals import Sigterm
@@ -218,7 +220,8 @@ class Trainer(TrainerParts):
 
     def _train(self, checkpoint: Path | None, sigterm: Sigterm) -> TrainOutput:
         with MemoryMeter("train", enabled=not self.args.skip_memory_metrics) as memory:
-            self.accelerator.free_memory()
+            if not stays_prepared(self):
+                self.accelerator.free_memory()
             # Accelerators of a process share this: another training may have left it off.
             self.accelerator.sync_gradients = True
             loader = self.get_train_dataloader()
@@ -346,6 +349,7 @@ class Trainer(TrainerParts):
     def _evaluate(
         self, loader: Any, prefix: str, ignore_keys: list[str] | None, *, loss_only: bool
     ) -> Outcome:
+        prepare_evaluation(self)
         start_time = time.time()
         with MemoryMeter(prefix, enabled=not self.args.skip_memory_metrics) as memory:
             outcome = EvaluationLoop(

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedType
+from accelerate.utils import DistributedType, broadcast_object_list
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
@@ -17,6 +17,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_model_state_dict,
     set_optimizer_state_dict,
 )
+from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
 
 from multitrack.trackers.values import as_tree
 from multitrack.trainer.checkpoints import rng
@@ -32,6 +33,24 @@ logger = logging.getLogger(__name__)
 def is_sharded(accelerator: Accelerator) -> bool:
     """Tell whether model and optimizer are spread over the devices."""
     return bool(accelerator.distributed_type == DistributedType.FSDP)
+
+
+def is_fsdp1(accelerator: Accelerator) -> bool:
+    """Tell whether they are spread by FSDP 1, the older of two ways."""
+    return is_sharded(accelerator) and not getattr(accelerator, "is_fsdp2", False)
+
+
+def is_shard(model: Any) -> bool:
+    """Tell whether a model holds no more than this device's part of its weights."""
+    layers = (model, uncompiled(model))  # either side of `torch.compile` may be what is sharded
+    return any(isinstance(layer, FSDPModule | FullyShardedDataParallel) for layer in layers)
+
+
+def reshard(model: Any) -> None:
+    """Let go of the whole weights that a forward pass without a backward pass leaves behind."""
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
 
 
 def gather_weights(accelerator: Accelerator, model: Any) -> dict[str, Any]:
@@ -72,12 +91,10 @@ def load_optimizer(accelerator: Accelerator, model: Any, optimizer: Any, folder:
             f"training cannot go on from {folder}: it has no {OPTIMIZER_FILE}, as checkpoints "
             "saved with save_only_model=True; load its model and start a new training instead"
         )
-    state = read(path)
     if is_sharded(accelerator):
-        options = _whole(broadcast=True)
-        set_optimizer_state_dict(model, _inner(optimizer), state, options=options)
+        _scatter_optimizer(accelerator, model, _inner(optimizer), path)
     else:
-        _inner(optimizer).load_state_dict(state)
+        _inner(optimizer).load_state_dict(read(path))
 
 
 def save_process(folder: Path, rank: int, world_size: int, progress: dict[str, Any]) -> None:
@@ -113,6 +130,19 @@ def restore_generators(folder: Path, rank: int, world_size: int) -> None:
 def read(path: Path) -> Any:
     """Return what `torch.save` wrote, on the CPU; nothing in the file is executed."""
     return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _scatter_optimizer(accelerator: Accelerator, model: Any, optimizer: Any, path: Path) -> None:
+    options = _whole(broadcast=True)
+    if is_fsdp1(accelerator):
+        set_optimizer_state_dict(model, optimizer, read(path), options=options)
+        return
+    whole = read(path) if accelerator.is_main_process else {}
+    [stateless] = broadcast_object_list([whole if not whole.get("state") else None])
+    if stateless is None:
+        set_optimizer_state_dict(model, optimizer, whole, options=options)
+    else:  # nothing to shard, and options alone tell no device to do it on
+        set_optimizer_state_dict(model, optimizer, stateless)
 
 
 def _own_file(folder: Path, name: str, suffix: str, rank: int, world_size: int) -> Path:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from multitrack.trainer.checkpoints import store
 from multitrack.trainer.data.loaders import samples_in
 from multitrack.trainer.loop.collect import Collected, map_tree
 from multitrack.trainer.loop.losses import IGNORED
@@ -69,6 +70,7 @@ class EvaluationLoop:
                 self._relieve_device(index + 1)
         finally:
             self.model.train(was_training)
+            store.reshard(self.model)
         return self._outcome()
 
     def _run_batch(self, inputs: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
 
 from multitrack.trainer.checkpoints import store
 from multitrack.trainer.checkpoints.weights import load_weights, read_weights
@@ -29,15 +29,29 @@ def prepare_training(trainer: Trainer, max_steps: int, checkpoint: Path | None) 
     if checkpoint is not None and not sharded:
         load_weights(uncompiled(trainer.model), checkpoint)
     model = _prepare_model(trainer)
-    if sharded:
-        trainer.model = model
-        if checkpoint is not None:
-            weights = read_weights(checkpoint) if trainer.args.should_save else {}
-            store.scatter_weights(model, weights)
+    if sharded and checkpoint is not None:
+        weights = read_weights(checkpoint) if trainer.args.should_save else {}
+        store.scatter_weights(model, weights)
     trainer.create_scheduler(max_steps)
     if checkpoint is not None:
         _load_optimization(trainer, model, checkpoint)
     return model
+
+
+def prepare_evaluation(trainer: Trainer) -> None:
+    """Shard the model of a trainer that has not trained yet: until then it is on no device."""
+    if store.is_sharded(trainer.accelerator) and not store.is_shard(trainer.model):
+        _prepare_model(trainer)
+
+
+def stays_prepared(trainer: Trainer) -> bool:
+    """Tell whether model and optimizer are shards already, which accelerate must not get again.
+
+    It tells the optimizer's parameters by their memory, and empty shards have none.
+    """
+    if not store.is_sharded(trainer.accelerator) or store.is_fsdp1(trainer.accelerator):
+        return False
+    return store.is_shard(trainer.model) and isinstance(trainer.optimizer, AcceleratedOptimizer)
 
 
 def begin_progress(trainer: Trainer, plan: Plan, checkpoint: Path | None) -> Progress:
@@ -72,16 +86,16 @@ def enable_gradient_checkpointing(model: Any, options: dict[str, Any] | None) ->
 
 def _prepare_model(trainer: Trainer) -> Any:
     accelerator = trainer.accelerator
-    if _is_fsdp1(accelerator):  # its optimizer must be made from the sharded parameters
+    if stays_prepared(trainer):
+        return trainer.model
+    if store.is_fsdp1(accelerator):  # its optimizer must be made from the sharded parameters
         trainer.model = accelerator.prepare(trainer.model)
         trainer.optimizer = accelerator.prepare(trainer.create_optimizer())
         return trainer.model
     model, trainer.optimizer = accelerator.prepare(trainer.model, trainer.create_optimizer())
+    if store.is_sharded(accelerator):
+        trainer.model = model
     return model
-
-
-def _is_fsdp1(accelerator: Accelerator) -> bool:
-    return store.is_sharded(accelerator) and not getattr(accelerator, "is_fsdp2", False)
 
 
 def _load_optimization(trainer: Trainer, model: Any, checkpoint: Path) -> None:
