@@ -52,7 +52,7 @@ def deliver(run, **options):
     run._session.close()
     gone = threading.Event()
     gone.set()
-    courier = make(run, **{"linger": 5.0, **options})
+    courier = make(run, **{"linger": 60.0, **options})
     courier.run(gone)
     return state_of(run)
 
