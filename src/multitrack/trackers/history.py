@@ -161,6 +161,19 @@ class History:
         except (ValueError, OverflowError):  # a value or a step that nobody of us wrote
             self.corrupt += 1
 
+    def add_metrics(self, metrics: Metrics) -> None:
+        """Take a point of each metric.
+
+        Raises:
+            ValueError: a value is none of a metric.
+            OverflowError: the step is no int64.
+        """
+        for name, value in metrics.values.items():
+            series = self.series.get(name)
+            if series is None:
+                series = self.series[name] = Series()
+            series.add(metrics.step, float(value))
+
     @property
     def records(self) -> int:
         """How many records the journal holds."""
@@ -301,14 +314,6 @@ def _resume(history: History, resumed: Resumed) -> None:
     history.backends += resumed.report_to
 
 
-def _add_metrics(history: History, metrics: Metrics) -> None:
-    for name, value in metrics.values.items():
-        series = history.series.get(name)
-        if series is None:
-            series = history.series[name] = Series()
-        series.add(metrics.step, float(value))
-
-
 def _end(history: History, end: End) -> None:
     history.error = end.error
 
@@ -323,7 +328,7 @@ _TAKE: dict[type[Record], Callable[[History, Any], None]] = {
     Params: lambda history, params: merge(history.params, params.values),
     Tags: lambda history, tags: history.tags.update(tags.values),
     Summary: lambda history, summary: history.summary.update(summary.values),
-    Metrics: _add_metrics,
+    Metrics: lambda history, metrics: history.add_metrics(metrics),
     Artifact: lambda history, artifact: history.artifacts.append(artifact),
     Refused: lambda history, refused: history.refused.update({refused.key: refused.reason}),
     End: _end,

@@ -61,6 +61,13 @@ class Span(NamedTuple):
 
 
 @dataclass
+class _Curve(Series):
+    """A metric's points, and which records of the journal they are of."""
+
+    rows: array[int] = field(default_factory=lambda: array("q"))
+
+
+@dataclass
 class Recorded(History):
     """All that a journal says, and what charts and pictures need beside it.
 
@@ -80,9 +87,7 @@ class Recorded(History):
         default_factory=lambda: defaultdict(list)
     )
     _epochs: array[float] = field(default_factory=lambda: array("d"))
-    _rows: defaultdict[str, array[int]] = field(
-        default_factory=lambda: defaultdict(lambda: array("q"))
-    )
+    _curves: dict[str, _Curve] = field(default_factory=dict)
 
     def take(self, record: AnyRecord, start: int, end: int) -> None:
         """Take a record, whose line lies between two bytes of the journal."""
@@ -92,10 +97,18 @@ class Recorded(History):
             self.last_step, epoch = record.step, record.epoch
         self._epochs.append(nan if epoch is None else epoch)
         self.add(record, end)
-        if isinstance(record, Metrics):
-            self._place(record)
-        else:
+        if type(record) is not Metrics:
             self._keep(record, Span(start, end))
+
+    def add_metrics(self, metrics: Metrics) -> None:
+        """Take a point of each metric, and where in the journal it stands."""
+        row = self.records - 1
+        for name, value in metrics.values.items():
+            curve = self._curves.get(name)
+            if curve is None:
+                curve = self._curves[name] = self.series[name] = _Curve()
+            curve.add(metrics.step, float(value))
+            curve.rows.append(row)
 
     @property
     def size(self) -> int:
@@ -113,29 +126,23 @@ class Recorded(History):
 
     def columns(self, name: str) -> Columns:
         """Return copies of a metric's points."""
-        series, rows = self.series[name], np.array(self._rows[name], dtype=np.intp)
+        curve = self._curves[name]
+        rows = np.array(curve.rows, dtype=np.intp)
         return Columns(
-            np.array(series.steps),
+            np.array(curve.steps),
             np.frombuffer(self._times)[rows],
             np.frombuffer(self._epochs)[rows],
-            np.array(series.values),
+            np.array(curve.values),
         )
 
     @property
     def nbytes(self) -> int:
         """About how much memory this takes."""
-        points = sum(map(len, self._rows.values()))
+        points = sum(len(curve.rows) for curve in self._curves.values())
         numbers = 3 * self.records + 3 * points + 12 * sum(map(len, self.spans.values()))
         return (
             NUMBER_BYTES * numbers + SERIES_BYTES * len(self.series) + FILE_BYTES * len(self.staged)
         )
-
-    def _place(self, metrics: Metrics) -> None:
-        row = len(self._epochs) - 1
-        for name in metrics.values:
-            rows = self._rows[name]
-            if name in self.series and len(self.series[name].values) > len(rows):  # else: no number
-                rows.append(row)
 
     def _keep(self, record: AnyRecord, span: Span) -> None:
         for file in files_of(record):
