@@ -47,6 +47,9 @@ class Wire:
         refuses: names of metrics that are not taken.
         fails: of calls whose paths contain the word, so many are done and answered as failed.
         ingests: how often it says that it still takes in what it got.
+        rival: properties that somebody else sets first, before the next change of a run.
+        delay: seconds that it needs for each file.
+        details: what it adds to the reason why it does not do a call.
     """
 
     def __init__(self):
@@ -57,7 +60,8 @@ class Wire:
     def reset(self):
         """Answer as a service at its best."""
         self.is_down = False
-        self.denies = self.ingests = 0
+        self.denies = self.ingests = self.delay = 0
+        self.rival, self.details = {}, []
         self.refuses = set()
         self.fails = ("", 0)
 
@@ -88,12 +92,18 @@ class Wire:
             status, found, *headers = self.act(call)
         except Wrong as wrong:
             code = "UserError" if wrong.status < 500 else "ServiceError"
-            return wrong.status, {"error": {"code": code, "message": str(wrong)}}, {}
-        word, left = self.fails
-        if left and word in call.path:
-            self.fails = (word, left - 1)
+            found = {"code": code, "message": str(wrong), "details": self.details}
+            return wrong.status, {"error": found}, {}
+        if self.loses(call.path):
             return 500, {}, {}
         return status, found, headers[0] if headers else {}
+
+    def loses(self, path):
+        word, left = self.fails
+        if not left or word not in path:
+            return False
+        self.fails = (word, left - 1)
+        return True
 
     def let_in(self, authorization):
         kind, _, given = authorization.partition(" ")
@@ -121,6 +131,8 @@ class Wire:
             check(len(run_id) <= 256, "a run's id is too long")
             self.submit(run_id, rootRunId=self.run(parent)["rootRunId"])
         run = self.run(run_id)
+        run["properties"] |= self.rival
+        self.rival = {}
         for key, value in body.items():
             if key in {"tags", "properties"}:
                 kept = {k: v for k, v in run[key].items() if key == "properties"}
@@ -239,7 +251,10 @@ class Wire:
         if what == "blocklist":
             names = re.findall(r"<Latest>(.*?)</Latest>", call.content.decode())
             found = b"".join(self.blocks.pop((container, path, name)) for name in names)
+        time.sleep(self.delay)
         self.files[container][path] = found
+        if self.loses(f"/c/{container}"):
+            raise Wrong(500, "InternalError")
         return digest
 
 

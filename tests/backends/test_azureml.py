@@ -6,14 +6,21 @@ the real client and gives back what it took. It shows what goes over the wire, n
 
 import json
 import re
+import threading
+import time
 from datetime import datetime
 
 import pytest
 from azureml_wire import job, serving
 from later import Later
 
+from multitrack.trackers.backends import azureml
+from multitrack.trackers.backends.azureml import AzureMLSettings, AzureMLTracker
 from multitrack.trackers.names import unescape
 from multitrack.trackers.process import LEFT
+from multitrack.trackers.protocol import Parked, Refused, Restart, Retry, RunInfo
+from multitrack.trackers.records import Header, Host, Metrics, Text
+from multitrack.trackers.settings import load
 from multitrack.trackers.testing import Item, Point, StoredRun, TrackerConformance
 from multitrack.trackers.testing.deliver import environment
 
@@ -197,10 +204,14 @@ def test_token_that_is_none_waits_for_a_person(tmp_path, inside):
     assert "nonsense" not in folder.settings.read_text() + folder.state.read_text()
 
 
-def test_token_that_expired_waits_for_a_person(tmp_path, wire, inside):
-    wire.denies = 401
+@pytest.mark.parametrize("status", [401, 403])
+def test_token_that_expired_waits_for_a_person(tmp_path, wire, inside, status):
+    wire.denies = status
     code, folder = deliver(record(tmp_path, inside), inside)
-    assert (code, folder.read_state().phase) == (LEFT, "parked")
+    state = folder.read_state()
+    assert (code, state.phase) == (LEFT, "parked")
+    assert "submitted Azure ML job" in state.remedy
+    assert "\n" not in state.message
 
 
 def test_second_run_of_a_job_is_its_child(tmp_path, wire, inside, own):
@@ -256,3 +267,203 @@ def test_service_that_goes_down_gets_all_later(tmp_path, wire, inside, own):
     code, folder = deliver(run, inside)
     assert not code, folder.log.read_text()
     assert [row["step"] for v in wire.points[own]["loss"] for row in v["value"]] == [1]
+
+
+def test_run_goes_on_from_a_later_job(tmp_path, wire, inside, own):
+    """The rest goes where the first part is; the earlier job's status stays the service's."""
+    run = record(tmp_path, inside)
+    run.log({"loss": 1.0}, step=1)
+    courier = later.follow(run, inside, "waiting")
+    courier.terminate()
+    courier.wait(120)
+    wire.runs[own]["status"] = "Failed"
+    (tmp_path / "next").mkdir()
+    after = job(wire, tmp_path / "next")
+    with environment(inside):
+        run.log({"loss": 0.5}, step=2)
+    code, folder = deliver(run, inside | {"AZUREML_RUN_ID": after["AZUREML_RUN_ID"]})
+    assert not code, folder.log.read_text()
+    assert sorted(row["step"] for v in wire.points[own]["loss"] for row in v["value"]) == [1, 2]
+    assert wire.runs[own]["status"] == "Failed"
+    assert wire.runs[own]["tags"]["multitrack/status"] == "finished"
+
+
+# -- on the bench --------------------------------------------------------------------------------
+
+
+NOW = 1767225600.0
+
+
+@pytest.fixture
+def start(tmp_path, inside):
+    """Give what starts a tracker in this process, in the environment of a job."""
+    started = []
+
+    def start(run_id="mine"):
+        tracker = AzureMLTracker(load(AzureMLSettings, environ=inside))
+        host = Host(hostname="h", pid=1, platform="p", python="3")
+        header = Header(time=NOW, run_id=run_id, host=host, cwd=str(tmp_path))
+        tracker.start(RunInfo(header=header, folder=tmp_path))
+        started.append(tracker)
+        return tracker
+
+    with environment(inside):
+        yield start
+    for tracker in started:
+        tracker.abandon()
+
+
+def points(count, start=0, **values):
+    return [Metrics(time=NOW, step=start + i, values=values) for i in range(count)]
+
+
+def steps(wire, run_id, name="loss"):
+    return [row["step"] for v in wire.points[run_id].get(name, []) for row in v["value"]]
+
+
+def answer_of(tracker, call, *arguments):
+    """Return what the adapter makes of the exception that the client raises."""
+    try:
+        call(*arguments)
+    except Exception as error:
+        return tracker.classify(error)
+    raise AssertionError("it went through")
+
+
+def text():
+    return Text(time=NOW, step=1, key="note", text="whole")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_points_of_a_token_that_expired_come_again(wire, start, status):
+    """The client forgets what it could not send, so that the courier must begin anew."""
+    tracker = start()
+    wire.denies = status
+    tracker.log_metrics(points(1, loss=1.0))
+    assert isinstance(answer_of(tracker, tracker.flush), Restart)
+    tracker.abandon()
+    assert isinstance(answer_of(tracker, start), Parked)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_file_that_a_token_does_not_allow_waits_for_a_person(wire, start, status):
+    tracker = start()
+    wire.denies = status
+    assert isinstance(answer_of(tracker, tracker.log_text, text()), Parked)
+
+
+@pytest.mark.parametrize("lost", ["/batch/metadata/", "/c/dcid."])
+def test_file_whose_answer_was_lost_is_sent_again(wire, start, own, lost):
+    """The client repeats the call and is told that the file is there; another path is free."""
+    tracker = start()
+    wire.fails = (lost, 1)
+    assert type(answer_of(tracker, tracker.log_text, text())) is Retry
+    tracker.log_text(text())
+    assert list(wire.files[f"dcid.{own}"].values())[-1] == b"whole"
+
+
+def test_upload_gets_the_time_that_its_size_needs(wire, start, monkeypatch):
+    tracker = start()
+    monkeypatch.setattr(azureml, "UPLOAD_TIMEOUT", 1)
+    wire.delay = 2
+    assert type(answer_of(tracker, tracker.log_text, text())) is Retry
+    monkeypatch.setattr(azureml, "SLOWEST", 1)
+    tracker.log_text(text())
+
+
+def test_file_of_many_blocks(wire, start, own):
+    """Above 64 MB, the client sends a file in pieces."""
+    tracker = start()
+    whole = "0123456789abcdef" * (65 * 2**16)
+    tracker.log_text(Text(time=NOW, step=1, key="long", text=whole))
+    assert list(wire.files[f"dcid.{own}"].values())[-1] == whole.encode()
+
+
+def test_more_tags_than_a_run_can_have(tmp_path, wire, inside, own):
+    """As many are shown as there is room for, with names that fit; the file has all."""
+    tags = {"k" * 150: "long", "k" * 149 + "l": "other"} | {f"t{i}": str(i) for i in range(60)}
+    run = record(tmp_path, inside, tags=tags)
+    code, folder = deliver(run, inside)
+    assert not code, folder.log.read_text()
+    assert not folder.read_refused()
+    with environment(inside):
+        found = Reader(wire, own, tmp_path)
+    shown = found.run.get_tags()
+    assert len(shown) == 50
+    assert sorted(v for k, v in shown.items() if k.startswith("kkk")) == ["long", "other"]
+    assert found.about["tags"] == tags
+
+
+def test_no_more_points_wait_than_get_through(wire, start, own, monkeypatch):
+    tracker = start()
+    monkeypatch.setattr(azureml, "MOST_WAITING", 120)
+    tracker.log_metrics(points(130, loss=1.0))
+    assert sorted(steps(wire, own))[:120] == list(range(120))
+    assert tracker.flush()
+    assert sorted(steps(wire, own)) == list(range(130))
+
+
+def test_points_that_are_refused_on_the_way_are_told_by_flush(wire, start, monkeypatch):
+    tracker = start()
+    monkeypatch.setattr(azureml, "MOST_WAITING", 1)
+    wire.refuses = {"loss"}
+    tracker.log_metrics(points(2, loss=1.0))
+    answer = answer_of(tracker, tracker.flush)
+    assert isinstance(answer, Refused)
+    assert answer.parts == {"loss": "no such name"}
+
+
+@pytest.mark.parametrize("details", [[], None])
+def test_batch_that_is_refused_as_a_whole_is_not_sent_for_ever(wire, start, own, details):
+    """Without details in the answer, the client fails at its own message."""
+    tracker = start()
+    wire.denies, wire.details = 400, details
+    tracker.log_metrics(points(1, loss=1.0))
+    assert type(answer_of(tracker, tracker.flush)) is Refused
+    wire.denies = 0
+    tracker.log_metrics(points(1, start=1, loss=1.0))
+    assert tracker.flush()
+    assert steps(wire, own) == [1]
+
+
+def test_two_runs_in_one_process_know_their_own_refusals(wire, start):
+    trackers = [start(run_id) for run_id in ("one", "two")]
+    wire.refuses = {"loss"}
+    trackers[1].log_metrics(points(1, loss=1.0))
+    assert trackers[0].flush()
+    assert isinstance(answer_of(trackers[1], trackers[1].flush), Refused)
+    assert trackers[0].flush()
+
+
+def test_two_runs_that_start_at_once_share_no_run(wire, start, own):
+    """Both find the job's run free; the one that is later becomes a child."""
+    wire.rival = {"multitrack/run_id": "other"}
+    tracker = start("mine")
+    assert tracker.native().id == f"{own}_mine"
+
+
+def test_service_that_still_takes_points_in_is_waited_for(wire, start):
+    tracker = start()
+    wire.ingests = 1
+    tracker.log_metrics(points(1, loss=1.0))
+    assert tracker.flush()
+    assert wire.ingests == 0
+
+
+@pytest.mark.parametrize("end", [lambda t: t.finish("finished"), lambda t: t.abandon()])
+def test_no_timer_goes_on(start, end):
+    tracker = start()
+    before = set(threading.enumerate())
+    tracker.log_metrics(points(1, loss=1.0))
+    tracker.flush()
+    end(tracker)
+    time.sleep(2.5)
+    left = set(threading.enumerate()) - before
+    assert not [thread for thread in left if getattr(thread, "interval", None) == 1]
+
+
+def test_client_keeps_no_points(start):
+    tracker = start()
+    tracker.log_metrics(points(100, loss=1.0))
+    tracker.flush()
+    assert not tracker.native()._client.metrics._metricid_values_dict

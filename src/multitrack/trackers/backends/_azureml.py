@@ -8,18 +8,22 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from multitrack.trackers.backends._undisturbed import undisturbed
 from multitrack.trackers.names import component, escape, unescape
 from multitrack.trackers.protocol import Parked, Refused, Retry, TrackerError, classify_by_default
 from multitrack.trackers.records import Number, Scalar
+from multitrack.trackers.redact import redact_text
 
 if TYPE_CHECKING:
     from azureml.core import Run
 
 LONGEST_NAME, LONGEST_TEXT, LONGEST_NOTES = 255, 1000, 5000
 """Characters that the service takes of a metric's name, a tag's value and a run's description."""
+LONGEST_TAG, MOST_TAGS = 100, 50
+"""Characters of a tag's name, and tags of a run."""
 OURS = "multitrack/"
 """Where tags and properties of ours stand."""
 RUN_ID = f"{OURS}run_id"
@@ -30,7 +34,12 @@ REMEDY = "Deliver from within a submitted Azure ML job; its AZUREML_ variables s
 _FAILED = re.compile(
     r'Failed to post metric with name (.*?) due to the following error "(.*)"', re.DOTALL
 )
-_FORBIDDEN, _PASSING, _WRONG = {401, 403}, {408, 429}, range(400, 500)
+_FORBIDDEN, _PASSING, _WRONG = {401, 403}, {408, 409, 429}, range(400, 500)
+_PASSING_WORDS = ("Resource Conflict", "flush task queue within")
+"""What the client raises, without a status, where it sent a file twice or had not enough time.
+
+Each try has paths of its own, so that what stands already was the client's own try before.
+"""
 _TRANSPORT = ("azure.core", "msrest", "requests", "urllib3")
 """Where the client's errors come from when no answer came."""
 
@@ -69,6 +78,26 @@ def attached(near: Run, run_id: str) -> Run:
     return Run(near.experiment, run_id)
 
 
+def claim(own: Run, run_id: str) -> str | None:
+    """Take the job's run for ours, and return whose it is: properties stay as they were first."""
+    own.add_properties({RUN_ID: run_id})
+    owner: str | None = own.get_properties().get(RUN_ID)
+    return owner
+
+
+def stop_timers(run: Run) -> None:
+    """End the client's looks for points, once a second as long as the process lives."""
+    metrics = run._client.metrics  # noqa: SLF001 - the client itself never ends them
+    for queue in (metrics._task_queue_internal, metrics._task_queue_v2_internal):  # noqa: SLF001
+        if queue is not None:
+            queue._daemon.stop()  # noqa: SLF001
+
+
+def forget_points(run: Run) -> None:
+    """Free what the client keeps of each point for ever: some 300 bytes, which it never reads."""
+    run._client.metrics._metricid_values_dict.clear()  # noqa: SLF001 - see above
+
+
 def metric(name: str, value: Number) -> tuple[str, float | str]:
     """Return name and value of a metric as the service takes them: one type for each name.
 
@@ -92,20 +121,37 @@ def tag(name: str) -> str:
     return _apart(escape(name, lambda _: True), OURS)
 
 
+def shown_tags(values: Mapping[str, Scalar], present: Mapping[str, str] | None) -> dict[str, str]:
+    """Return tags as the service shows them, as far as there is room.
+
+    Args:
+        values: what the user set.
+        present: the tags that the run has.
+
+    >>> shown_tags({"team": "vision"}, {"multitrack/status": "running"})
+    {'team': 'vision'}
+    """
+    present = present or {}
+    texts = {shorten(tag(k), LONGEST_TAG)[0]: cut(v, LONGEST_TEXT) for k, v in values.items()}
+    known = {name: text for name, text in texts.items() if name in present}
+    new = {name: text for name, text in texts.items() if name not in present}
+    return known | dict(islice(new.items(), max(0, MOST_TAGS - len(present))))
+
+
 def _apart(name: str, *ours: str) -> str:
     return f"_x{ord(name[0]):x}_{name[1:]}" if name.startswith(ours) else name
 
 
-def shorten(name: str) -> tuple[str, str | None]:
+def shorten(name: str, longest: int = LONGEST_NAME) -> tuple[str, str | None]:
     """Return a name that the service takes, and its digest if it was cut.
 
     >>> shorten("loss")
     ('loss', None)
     """
-    if len(name) <= LONGEST_NAME:
+    if len(name) <= longest:
         return name, None
     digest = hashlib.sha256(name.encode()).hexdigest()[:16]
-    return f"{name[:200]}-{digest}", digest
+    return f"{name[: min(200, longest - 17)]}-{digest}", digest
 
 
 def cut(text: Scalar, limit: int) -> str:
@@ -158,9 +204,9 @@ class Failures(logging.Handler):
 
 
 @contextmanager
-def watched() -> Iterator[Failures]:
-    """Watch the client's log."""
-    failures, logger = Failures(), logging.getLogger("azureml")
+def watched(run: Run) -> Iterator[Failures]:
+    """Watch what the client logs of one run's metrics."""
+    failures, logger = Failures(), run._client.metrics._logger  # noqa: SLF001 - names the run
     logger.addHandler(failures)
     try:
         yield failures
@@ -170,24 +216,37 @@ def watched() -> Iterator[Failures]:
 
 def is_final(error: Exception) -> bool:
     """Tell whether the service has answered that it will never take a request."""
-    status: Any = getattr(error, "status_code", None)
-    return isinstance(status, int) and status in _WRONG and status not in _PASSING
+    status = _status(error)
+    return status in _WRONG and status not in _PASSING | _FORBIDDEN
 
 
 def name_error(error: Exception) -> TrackerError:
     """Tell a token that no longer counts, and a request that is wrong, from a service away."""
+    if isinstance(error, TrackerError):
+        return error
+    status = _status(error)
     reason = f"{type(error).__name__}: {_words(error)}"
-    if getattr(error, "status_code", None) in _FORBIDDEN:
+    if status in _FORBIDDEN:
         return Parked(reason, REMEDY)
     if is_final(error):
         return Refused(reason)
-    if hasattr(error, "status_code") or type(error).__module__.startswith(_TRANSPORT):
+    is_transport = type(error).__module__.startswith(_TRANSPORT)
+    if status or is_transport or any(words in reason for words in _PASSING_WORDS):
         return Retry(reason)
     return classify_by_default(error)
 
 
+def _status(error: Exception) -> int:
+    """Return the status of the service's answer, or 0; while it names one, the client may fail."""
+    for one in (error, error.__context__):
+        response = getattr(one, "response", None)
+        status: Any = getattr(one, "status_code", None) or getattr(response, "status_code", None)
+        if isinstance(status, int):
+            return status
+    return 0
+
+
 def _words(error: Exception) -> str:
-    try:
-        return str(error)
-    except TypeError:  # the client's own, where the service gave no details
-        return str(getattr(error, "message", "")) or "no details"
+    """Return what an error says, on one line: the client's own print half a page, or fail to."""
+    words = getattr(error, "message", None) or str(error)
+    return redact_text(" ".join(str(words).split()))[:500]

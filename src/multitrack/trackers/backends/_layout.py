@@ -24,3 +24,8 @@ def laid_out(files: Mapping[str, Content]) -> Iterator[str]:
             else:
                 target.symlink_to(content)
         yield folder
+
+
+def size_of(content: Content) -> int:
+    """Return how many bytes a content has."""
+    return len(content) if isinstance(content, bytes) else content.stat().st_size

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import NAMESPACE_OID, uuid5
 
 from multitrack.trackers.backends import _mlflow_names as names
-from multitrack.trackers.backends._layout import Content, laid_out
+from multitrack.trackers.backends._layout import Content, laid_out, size_of
 from multitrack.trackers.backends._mlflow_store import time_to_store
 from multitrack.trackers.records import Image, Record, Stepped
 
@@ -61,12 +61,8 @@ def views(picture: Path) -> dict[str, bytes]:
 
 def upload(client: MlflowClient, run_id: str, files: Mapping[str, Content]) -> None:
     """Store files by their paths among the run's artifacts, replacing what stands there."""
-    with laid_out(files) as folder, time_to_store(sum(map(_size, files.values()))):
+    with laid_out(files) as folder, time_to_store(sum(map(size_of, files.values()))):
         client.log_artifacts(run_id, folder)
-
-
-def _size(content: Content) -> int:
-    return len(content) if isinstance(content, bytes) else content.stat().st_size
 
 
 def _webp(image: Picture) -> bytes:

@@ -13,9 +13,10 @@ import msgspec
 from multitrack.trackers.access import Access
 from multitrack.trackers.backends import _azureml as client
 from multitrack.trackers.backends._config import RunConfig
-from multitrack.trackers.backends._layout import Content, laid_out
+from multitrack.trackers.backends._layout import Content, laid_out, size_of
 from multitrack.trackers.protocol import (
     Attachment,
+    Refused,
     Repeat,
     Restart,
     RunInfo,
@@ -33,6 +34,7 @@ from multitrack.trackers.records import (
     Image,
     Media,
     Metrics,
+    Number,
     Params,
     Stepped,
     Summary,
@@ -46,8 +48,10 @@ from multitrack.trackers.settings import Env, Settings, variables
 if TYPE_CHECKING:
     from azureml.core import Run
 
-FLUSH_TIMEOUT = 60
-"""Seconds that the service gets to take what was logged since the last acknowledgement."""
+MOST_WAITING, FLUSH_TIMEOUT = 5000, 60
+"""Points that are sent at once, and seconds that the service gets to take them."""
+UPLOAD_TIMEOUT, SLOWEST = 300, 100_000
+"""Seconds that an upload gets, and bytes a second of the slowest, which gets more."""
 
 
 class AzureMLSettings(Settings, frozen=True):
@@ -119,12 +123,15 @@ class AzureMLTracker(Tracker):
         self._watch = ExitStack()
         self._names: set[str] = set()
         self._is_child = self._has_news = False
+        self._waiting = 0
+        self._refusal: Refused | None = None
 
     def start(self, run: RunInfo) -> Attachment:
         """Find the run of the job, or make a child of it, and mark it as running."""
         self._run = run
-        self._failures = self._watch.enter_context(client.watched())
         self._azure = self._find(run)
+        self._watch.callback(client.stop_timers, self._azure)
+        self._failures = self._watch.enter_context(client.watched(self._azure))
         self._config = RunConfig(run)
         self._describe(run.header)
         return Attachment(id=self._azure.id, url=self._azure.get_portal_url())
@@ -135,13 +142,12 @@ class AzureMLTracker(Tracker):
         self._config.add_params(params.values)
         self._has_news = True
 
-    @stored_as("tags; what is too long, whole in `multitrack/run/<time>.json`")
+    @stored_as("tags; what is too long or one too many, in `multitrack/run/<time>.json`")
     def set_tags(self, tags: Tags) -> None:
-        """Set the tags."""
+        """Set as many tags as a run can have, and keep all."""
         self._config.add("tags", tags.values)
         self._has_news = True
-        limit = client.LONGEST_TEXT
-        self._azure.set_tags({client.tag(k): client.cut(v, limit) for k, v in tags.values.items()})
+        self._azure.set_tags(client.shown_tags(tags.values, self._azure.tags))
 
     @stored_as("metrics, as float64; epoch as metric `epoch`, NaN and infinities as text")
     def log_metrics(self, points: Sequence[Metrics]) -> None:
@@ -150,8 +156,7 @@ class AzureMLTracker(Tracker):
             epoch = {} if point.epoch is None else {"epoch": point.epoch}
             for name, value in (epoch | point.values).items():
                 if not isinstance(value, str):
-                    stored, number = client.metric(name, value)
-                    self._azure.log(self._name(stored), number, step=point.step)
+                    self._log(name, value, step=point.step)
 
     @stored_as("`multitrack/run/<time>.json`; numbers as metrics `summary/…`, too")
     def log_summary(self, summary: Summary) -> None:
@@ -160,8 +165,7 @@ class AzureMLTracker(Tracker):
         self._has_news = True
         for name, value in summary.values.items():
             if not isinstance(value, str):
-                stored, number = client.metric(name, value)
-                self._azure.log(self._name(client.SUMMARY + stored), number)
+                self._log(name, value, under=client.SUMMARY)
 
     @stored_as("file `text/<key>/<step>-<time>.txt`")
     def log_text(self, text: Text) -> None:
@@ -218,12 +222,10 @@ class AzureMLTracker(Tracker):
             path = f"multitrack/run/{_now()}.json"
             self._upload({path: msgspec.json.encode(self._config.tree)})
             self._has_news = False
-        try:
-            self._azure.flush(timeout_seconds=FLUSH_TIMEOUT)
-        except Exception as error:
-            if client.is_final(error):
-                raise
-            raise Restart(f"Azure ML has not taken all that was logged: {error}") from error
+        self._await_answers()
+        refusal, self._refusal = self._refusal, None
+        if refusal:
+            raise refusal
         self._failures.check()
         return True
 
@@ -257,20 +259,22 @@ class AzureMLTracker(Tracker):
     def _find(self, run: RunInfo) -> Run:
         """Return the run of the job, if it is free or ours; else a child of it."""
         own = client.job_run(self._environment())
-        claimed = own.get_properties().get(client.RUN_ID)
-        if claimed is None and run.attachment is None:
-            own.add_properties({client.RUN_ID: run.run_id})
-        elif claimed != run.run_id:
-            self._is_child = True
-            return self._find_child(own, run)
-        return own
+        owner = own.get_properties().get(client.RUN_ID)
+        if owner is None and run.attachment is None:
+            owner = client.claim(own, run.run_id)
+        return own if owner == run.run_id else self._find_other(own, run)
 
-    def _find_child(self, own: Run, run: RunInfo) -> Run:
-        if run.attachment and run.attachment.id:
-            child = client.attached(own, run.attachment.id)
-            child.start()
-            return child
-        return own.child_run(name=run.header.name, run_id=f"{own.id}_{run.run_id}")
+    def _find_other(self, own: Run, run: RunInfo) -> Run:
+        """Return the run that was delivered to before, even an earlier job's; else a child."""
+        child = f"{own.id}_{run.run_id}"
+        known = run.attachment.id if run.attachment else None
+        self._is_child = known is None or known.endswith(f"_{run.run_id}")
+        if known is None:
+            return own.child_run(name=run.header.name, run_id=child)
+        found = client.attached(own, known)
+        if self._is_child:
+            found.start()
+        return found
 
     def _environment(self) -> Mapping[str, str | None]:
         """Return the settings that were given or saved as the variables that the client reads."""
@@ -295,6 +299,31 @@ class AzureMLTracker(Tracker):
 
     # -- logging ---------------------------------------------------------------------------
 
+    def _log(self, name: str, value: Number, under: str = "", step: int | None = None) -> None:
+        """Hand a point to the client, which sends it later; no more at once than get through."""
+        stored, number = client.metric(name, value)
+        self._azure.log(self._name(under + stored), number, step=step)
+        self._waiting += 1
+        if self._waiting >= MOST_WAITING:
+            self._await_answers()
+
+    def _await_answers(self) -> None:
+        """Wait until the service has answered to all points; `flush` tells what it refused.
+
+        Raises:
+            Restart: it did not answer to some, or takes the token no longer; the client has
+                forgotten those.
+        """
+        self._waiting = 0
+        try:
+            self._azure.flush(timeout_seconds=FLUSH_TIMEOUT)
+        except Exception as error:
+            answer = client.name_error(error)
+            if not client.is_final(error):
+                raise Restart(f"Azure ML has not taken all points: {answer.reason}") from error
+            self._refusal = Refused(answer.reason)
+        client.forget_points(self._azure)
+
     def _name(self, name: str) -> str:
         """Return a name that the service takes, and keep the whole of one that was cut."""
         short, digest = client.shorten(name)
@@ -318,9 +347,10 @@ class AzureMLTracker(Tracker):
         self._upload(contents)
 
     def _upload(self, contents: Mapping[str, Content]) -> None:
+        seconds = UPLOAD_TIMEOUT + sum(map(size_of, contents.values())) // SLOWEST
         with laid_out(contents) as folder:
             paths = [str(Path(folder, name)) for name in contents]
-            answers: Any = self._azure.upload_files(list(contents), paths)
+            answers: Any = self._azure.upload_files(list(contents), paths, timeout_seconds=seconds)
             list(answers)  # which raises what a worker of the client could not upload
 
 
