@@ -326,3 +326,32 @@ def test_what_keeps_an_artifact_from_the_repository(hub, tmp_path, environ, fail
     assert isinstance(answer, kind), answer
     if kind is Parked:
         assert "DAGSHUB_" in answer.remedy
+
+
+def test_a_commit_that_was_overtaken_is_tried_again(hub, tmp_path, environ):
+    tracker = start(tmp_path, environ | {"HF_DAGSHUB_LOG_ARTIFACTS": "1"})
+    hub.overtaken = True
+    answer = answer_of(tracker.log_artifact, artifact(tmp_path))
+    assert isinstance(answer, Retry), answer
+    tracker.log_artifact(artifact(tmp_path))
+    assert [*committed(hub, tmp_path.name, "main").values()] == [b"0"]
+
+
+def test_a_repeated_artifact_is_no_second_commit(hub, tmp_path, environ):
+    tracker = start(tmp_path, environ | {"HF_DAGSHUB_LOG_ARTIFACTS": "1"})
+    tracker.log_artifact(artifact(tmp_path))
+    before = len(hub.commits)
+    tracker.log_artifact(artifact(tmp_path))
+    assert len(hub.commits) == before
+
+
+def test_two_installations_in_one_process(hub, tmp_path, environ):
+    """The token of the one is not for the other."""
+    environ |= {"HF_DAGSHUB_LOG_ARTIFACTS": "1"}
+    tracker = start(tmp_path, environ)
+    with standing_in(hub.mlflow) as other:
+        start(tmp_path, environ | {"DAGSHUB_CLIENT_HOST": other.uri})
+        before = len(other.calls)
+        tracker.log_artifact(artifact(tmp_path))
+        assert len(other.calls) == before
+    assert [*committed(hub, tmp_path.name, "main").values()] == [b"0"]

@@ -33,15 +33,11 @@ def tokens_file() -> Path:
     return Path(own or f"{cache}/dagshub/tokens").expanduser()
 
 
-def load(host: str) -> None:
-    """Import the client so that it is quiet and knows the installation."""
+def load() -> None:
+    """Import the client so that it is quiet."""
     for name in ("DAGSHUB_QUIET", "DAGSHUB_DISABLE_ANALYTICS"):
         os.environ.setdefault(name, "1")
     import dagshub.upload  # noqa: F401 - it is needed later, and draws random numbers now
-    from dagshub.common import config
-
-    if config.host != host:
-        config.set_host(host)
 
 
 def sign_in(repo: str, token: str | None, host: str) -> tuple[str, str]:
@@ -67,17 +63,21 @@ def sign_in(repo: str, token: str | None, host: str) -> tuple[str, str]:
     return token, str(user.username)
 
 
-def commit(folder: str, place: str, message: str, *, repo: str, token: str, branch: str) -> None:
+def commit(
+    folder: str, place: str, message: str, *, host: str, repo: str, token: str, branch: str
+) -> None:
     """Commit a folder's files, by the client's own rules; repeating it commits nothing new.
 
     Args:
         folder: where the files lie.
         place: the folder's path in the repository.
         message: of the commit.
+        host: the installation's address.
         repo: the repository, as ``owner/name``.
         token: of a user who may write.
         branch: where the commit goes; made from the default branch if there is none.
     """
+    from dagshub.common.api.repo import RepoAPI
     from dagshub.upload import Repo
 
     class Telling(Repo):
@@ -90,9 +90,11 @@ def commit(folder: str, place: str, message: str, *, repo: str, token: str, bran
             super()._log_upload_details(data, res, files, quiet)
 
     owner, _, name = repo.partition("/")
-    target = Telling(owner, name, token=token, branch=branch).directory(place)
+    target = Telling(owner, name, token=token, branch=branch)
+    target.host = host  # the client has one for the whole process, maybe another run's
+    target._api = RepoAPI(repo, host=host, auth=target.auth)  # noqa: SLF001 - likewise
     # With the slash, clients before 0.6 cut it from the files' names, too.
-    target.add_dir(f"{folder}/", commit_message=message, force=True)
+    target.directory(place).add_dir(f"{folder}/", commit_message=message, force=True)
 
 
 def name_error(error: Exception) -> TrackerError:

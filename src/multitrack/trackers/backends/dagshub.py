@@ -101,7 +101,7 @@ class DagsHubTracker(MLflowTracker):
         """Sign in, and create the run or find it again."""
         self._host, self._repo = _locate(self._dagshub)
         with undisturbed():
-            client.load(self._host)
+            client.load()
             self._token, user = client.sign_in(self._repo, _token(self._dagshub), self._host)
         scheme, _, rest = self._host.partition("://")
         address = f"{scheme}://{quote(user, safe='')}:{quote(self._token, safe='')}@{rest}"
@@ -135,6 +135,7 @@ class DagsHubTracker(MLflowTracker):
                 folder,
                 place,
                 message,
+                host=self._host,
                 repo=self._repo,
                 token=self._token,
                 branch=self._dagshub.branch,
