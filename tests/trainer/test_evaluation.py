@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import tiny
 import torch
 from torch import nn
-from torch.utils.data import IterableDataset
+from torch.utils.data import DataLoader, IterableDataset
 
 from multitrack.trainer import EvalPrediction, Trainer
 
@@ -211,6 +212,39 @@ def test_a_stream_is_evaluated_under_a_progress_bar(make_trainer: Callable[..., 
     trainer = make_trainer(evaluation=Stream(), disable_tqdm=False)
     loss = trainer.evaluate()["eval_loss"]
     assert loss == pytest.approx(expected_loss(trainer.model, tiny.samples(13, seed=3)), rel=1e-6)
+
+
+def test_a_nan_loss_of_an_evaluation_is_left_out_and_told(
+    make_trainer: Callable[..., Trainer], caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = tiny.samples(16, seed=2)
+    spoiled = [*rows[:12], *[{**row, "labels": torch.tensor(math.nan)} for row in rows[12:]]]
+    options: dict[str, Any] = {"evaluation": spoiled, "per_device_eval_batch_size": 4}
+    trainer = make_trainer(**options)
+    expected = expected_loss(trainer.model, rows[:12])
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(expected, rel=1e-6)
+    assert "The loss of 4 of 16 samples was NaN or infinite; eval_loss leaves" in caplog.text
+    shown = make_trainer(logging_nan_inf_filter=False, **options)
+    assert math.isnan(shown.evaluate()["eval_loss"])
+
+
+def test_loaders_of_the_users_own_may_be_those_of_torch(
+    make_trainer: Callable[..., Trainer],
+) -> None:
+    class Own(Trainer):
+        def get_train_dataloader(self) -> Any:
+            return DataLoader(self.train_dataset, batch_size=4)
+
+        def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+            return DataLoader(self.eval_dataset, batch_size=4)
+
+    theirs = make_trainer(train_sampling_strategy="sequential", num_train_epochs=2, max_steps=-1)
+    own = Own(
+        tiny.TinyModel(), theirs.args, train_dataset=tiny.samples(44), eval_dataset=tiny.samples(16)
+    )
+    assert own.train().training_loss == pytest.approx(theirs.train().training_loss, rel=1e-6)
+    expected = expected_loss(own.model, tiny.samples(16))
+    assert own.evaluate()["eval_loss"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_training_goes_on_in_training_mode(make_trainer: Callable[..., Trainer]) -> None:

@@ -100,6 +100,27 @@ def test_bars_are_closed_after_an_error(make_trainer: Callable[..., Trainer]) ->
     assert bars.training_bar is None
 
 
+def test_an_evaluation_that_failed_leaves_no_bar_to_the_next(
+    make_trainer: Callable[..., Trainer],
+) -> None:
+    seen: list[tuple[int, int]] = []
+
+    class Interrupts(TrainerCallback):
+        def on_prediction_step(self, *args: Any, **kwargs: Any) -> None:
+            seen.append((bars.prediction_bar.n, bars.prediction_bar.total))
+            if len(seen) == 2:
+                raise KeyboardInterrupt
+
+    trainer = make_trainer(disable_tqdm=False, per_device_eval_batch_size=4)
+    bars = next(cb for cb in trainer.callback_handler.callbacks if isinstance(cb, ProgressCallback))
+    trainer.add_callback(Interrupts)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.evaluate()
+    trainer.evaluate(tiny.samples(8))
+    assert seen == [(1, 4), (2, 4), (1, 2), (2, 2)]
+    assert bars.prediction_bar is None
+
+
 def test_a_missing_checkpoint_is_heard_of_too(make_trainer: Callable[..., Trainer]) -> None:
     recorder = tiny.Recorder()
     trainer = make_trainer(recorder)

@@ -81,22 +81,58 @@ def test_a_handler_of_the_users_stays(make_trainer: Callable[..., Trainer]) -> N
     assert received == [signal.SIGTERM]
 
 
+def test_a_handler_set_while_training_stays(make_trainer: Callable[..., Trainer]) -> None:
+    def handler(*_: Any) -> None: ...
+
+    class Handles(TrainerCallback):
+        def on_train_end(self, *args: Any, **kwargs: Any) -> None:
+            signal.signal(signal.SIGTERM, handler)
+
+    try:
+        make_trainer(Handles).train()
+        assert signal.getsignal(signal.SIGTERM) is handler
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+class TerminatesLate(TrainerCallback):
+    """Sends this process SIGTERM when no step is left that training could end after."""
+
+    def on_epoch_end(self, *args: Any, **kwargs: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        Path(args.output_dir, "is-over").touch()
+
+
 SCRIPT = """
 import os, signal, sys
 sys.path.insert(0, {tests!r})
 import tiny
-from test_signals import Terminates
+from test_signals import {callback}
 from multitrack.trainer import Trainer, TrainingArguments
-args = TrainingArguments({folder!r}, max_steps=100, disable_tqdm=True, use_cpu=True)
-Trainer(tiny.TinyModel(), args, train_dataset=tiny.samples(40), callbacks=[Terminates]).train()
+args = TrainingArguments({folder!r}, max_steps={steps}, disable_tqdm=True, use_cpu=True)
+Trainer(tiny.TinyModel(), args, train_dataset=tiny.samples(40), callbacks=[{callback}]).train()
 """
 
 
-def test_the_program_ends_quietly_with_the_status_of_sigterm(tmp_path: Path) -> None:
-    script = SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
-    done = subprocess.run(
+def run_script(folder: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Train in a process of its own."""
+    script = SCRIPT.format(tests=str(Path(__file__).parent), folder=str(folder), **options)
+    return subprocess.run(
         [sys.executable, "-c", script], check=False, capture_output=True, text=True
     )
+
+
+def test_the_program_ends_quietly_with_the_status_of_sigterm(tmp_path: Path) -> None:
+    done = run_script(tmp_path, callback="Terminates", steps=100)
     assert done.returncode == 143
     assert "Traceback" not in done.stderr
     assert [path.name for path in list_checkpoints(tmp_path)] == ["checkpoint-4"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a signal has no status of its own there")
+def test_a_signal_that_came_too_late_ends_the_program_after_training(tmp_path: Path) -> None:
+    done = run_script(tmp_path, callback="TerminatesLate", steps=3)
+    assert done.returncode == -signal.SIGTERM
+    assert (tmp_path / "is-over").exists()

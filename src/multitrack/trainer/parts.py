@@ -50,6 +50,9 @@ class TrainerParts:
     def get_train_dataloader(self) -> Any:
         """Return the loader of training batches; override it for one of your own.
 
+        What ``self.accelerator.prepare`` makes of a loader is shared out among all processes, and
+        brings its batches to the device.
+
         Raises:
             ValueError: there is no training data.
         """

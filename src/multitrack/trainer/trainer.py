@@ -192,8 +192,9 @@ class Trainer(TrainerParts):
         """Train, and return the steps done, the mean loss and the summary.
 
         SIGTERM ends training after the step in progress: a checkpoint is saved (unless
-        ``save_strategy="no"``), then `TrainingInterrupted` is raised. Whatever exception ends
-        training, callbacks get `on_exception` before it is raised.
+        ``save_strategy="no"``), then `TrainingInterrupted` is raised. If no step is left, it ends
+        the process when training is over. Whatever exception ends training, callbacks get
+        `on_exception` before it is raised.
 
         Args:
             resume_from_checkpoint: path of the checkpoint to go on from; True for the newest of

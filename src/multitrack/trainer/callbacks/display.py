@@ -45,6 +45,7 @@ class ProgressCallback(TrainerCallback):
     def __init__(self, max_str_len: int = 100) -> None:
         self.training_bar: Any = None
         self.prediction_bar: Any = None
+        self._predicted: Any = None
         self.max_str_len = max_str_len
 
     def on_train_begin(
@@ -83,7 +84,10 @@ class ProgressCallback(TrainerCallback):
         length = length_of(eval_dataloader)
         if not state.is_world_process_zero or length is None:
             return
+        if self._predicted is not eval_dataloader:  # an evaluation that failed leaves its bar
+            self._close_prediction_bar()
         if self.prediction_bar is None:
+            self._predicted = eval_dataloader
             self.prediction_bar = tqdm(
                 total=length, leave=self.training_bar is None, dynamic_ncols=True
             )
@@ -126,7 +130,7 @@ class ProgressCallback(TrainerCallback):
     def _close_prediction_bar(self) -> None:
         if self.prediction_bar is not None:
             self.prediction_bar.close()
-        self.prediction_bar = None
+        self.prediction_bar = self._predicted = None
 
 
 def readable(logs: dict[str, Any], max_str_len: int | None = None) -> dict[str, Any]:

@@ -52,7 +52,8 @@ def samples_in(loader: Any) -> int | None:
 
 def at_position(loader: Any, epoch: int, batches: int) -> Any:
     """Return the loader set to an epoch, behind its first batches."""
-    loader.set_epoch(epoch)
+    if hasattr(loader, "set_epoch"):  # a loader of the user's own may lack it
+        loader.set_epoch(epoch)
     _set_sampler_epoch(loader, epoch)
     return skip_first_batches(loader, batches) if batches else loader
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sized
+import logging
+from collections.abc import Sized
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -15,6 +16,8 @@ from multitrack.trainer.outputs import EvalPrediction
 
 if TYPE_CHECKING:
     from multitrack.trainer.trainer import Trainer
+
+logger = logging.getLogger(__name__)
 
 
 class Outcome(NamedTuple):
@@ -143,8 +146,16 @@ class EvaluationLoop:
     def _mean(self, losses: Any) -> float:
         tensor = torch.from_numpy(losses).double()
         finite = tensor[torch.isfinite(tensor)]
-        hide = self.trainer.args.logging_nan_inf_filter and len(finite)
-        return float((finite if hide else tensor).mean())
+        if len(finite) in (0, len(tensor)) or not self.trainer.args.logging_nan_inf_filter:
+            return float(tensor.mean())
+        logger.warning(
+            "The loss of %d of %d samples was NaN or infinite; %s leaves them out. "
+            "logging_nan_inf_filter=False shows them.",
+            len(tensor) - len(finite),
+            len(tensor),
+            self._name("loss"),
+        )
+        return float(finite.mean())
 
     def _name(self, name: str) -> str:
         return name if name.startswith(f"{self.prefix}_") else f"{self.prefix}_{name}"
@@ -172,8 +183,6 @@ def cut(inputs: Any, size: int, rows: int) -> Any:
     def shorten(leaf: Any) -> Any:
         return leaf[:rows] if _has_rows(leaf) and len(leaf) == size else leaf
 
-    if isinstance(inputs, Mapping):
-        return {key: map_tree(shorten, value) for key, value in inputs.items()}
     return map_tree(shorten, inputs)
 
 

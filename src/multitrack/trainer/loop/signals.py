@@ -32,7 +32,8 @@ class Sigterm:
 
     It takes the signal only where it has its default action, and only on the main thread; a
     handler of the user's stays. After the first signal the default action is back, so a second
-    one ends the process at once.
+    one ends the process at once. A signal that came too late to stop training is sent again when
+    training is over.
 
     Args:
         accelerator: knows the other processes, which must all stop at the same step.
@@ -56,10 +57,12 @@ class Sigterm:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._installed:
+        if self._installed and signal.getsignal(signal.SIGTERM) == self._receive:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if self._votes is not None and (error is None or isinstance(error, TrainingInterrupted)):
             self._votes.close()  # after an error, other processes may never vote again
+        if self._received and error is None:
+            signal.raise_signal(signal.SIGTERM)
 
     def asks_to_stop(self) -> bool:
         """Tell whether to stop after this step; all processes get the same answer."""
