@@ -97,6 +97,31 @@ def test_training_resumed_from_a_checkpoint_goes_on_with_its_run(tmp_path, track
     assert list(history.series["train/loss"].steps) == [1, 2, 3, 4, 5, 6]
 
 
+RESUMES = """
+import os, sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from test_transformers import compat, make_trainer
+options = {{"save_strategy": "steps", "save_steps": 2, "logging_steps": 1, "run_name": "ranks"}}
+for steps in (2, 4):
+    tracking = compat.TrackingCallback(report_to="none", log_ranks="all")
+    trainer = make_trainer(Path(os.environ["RUN_DIR"]), [tracking], max_steps=steps, **options)
+    trainer.train(resume_from_checkpoint=steps > 2)
+    tracking.run.finish()
+"""
+
+
+def test_every_process_goes_on_with_its_own_run(program, torchrun, tmp_path):
+    pytest.importorskip("torch.distributed")
+    ended = program(RESUMES.format(tests=str(Path(__file__).parent)), *torchrun)
+    assert ended.code == 0, ended.output
+    found = [read_history(run) for run in find_runs(tmp_path / "runs")]
+    assert sorted(history.header.name for history in found) == ["ranks-rank0", "ranks-rank1"]
+    for history in found:
+        assert len(history.resumed) == 1
+        assert list(history.series["train/loss"].steps) == [1, 2, 3, 4]
+
+
 def test_a_checkpoint_without_a_run_is_resumed_and_saved_again(tmp_path, tracking):
     options = {"save_strategy": "steps", "save_steps": 3}
     make_trainer(tmp_path, [], max_steps=3, **options).train()

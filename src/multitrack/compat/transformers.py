@@ -13,7 +13,8 @@ goes through multitrack.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import transformers
@@ -37,7 +38,8 @@ class TrackingCallback(callback.TrackingCallback, TrainerCallback):
     The Trainer of transformers has no event for training that fails. This callback wraps
     ``transformers.Trainer.train`` once, so that a run which raises or is interrupted gets its
     status at once. Every trial of a hyper-parameter search is a run of its own. A checkpoint
-    carries the run's id, and training that is resumed from it goes on with the same run.
+    carries the run's id, and training that is resumed from it goes on with the same run; with
+    ``log_ranks="all"`` it carries those of all processes.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -49,12 +51,28 @@ class TrackingCallback(callback.TrackingCallback, TrainerCallback):
         if state.is_hyper_param_search:
             self._leave_trial()
         elif self.run_id is None and STATE in state.stateful_callbacks:
-            self.run_id = state.stateful_callbacks[STATE]["attributes"]["run_id"]
+            self._take_up(state.stateful_callbacks[STATE]["attributes"])
         super().on_train_begin(args, state, control, **kwargs)
         if state.is_hyper_param_search and self.run is not None:
             self.run.set_tags({"trial": state.trial_name or ""})
             self.run.log_params({"trial": state.trial_params or {}})
-        state.stateful_callbacks[STATE] = self.state()
+        state.stateful_callbacks[STATE] = self._state_of_all()
+
+    def _take_up(self, kept: Mapping[str, Any]) -> None:
+        """Remember what a checkpoint keeps: this process's own run, if every process had one."""
+        self.run_id, self.run_rank = kept["run_id"], kept.get("run_rank", "0")
+        rank, ids = int(os.environ.get("RANK", "0")), kept.get("run_ids", [])
+        if rank < len(ids):
+            self.run_id, self.run_rank = ids[rank], str(rank)
+
+    def _state_of_all(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps, which the first process writes for all of them."""
+        kept = self.state()
+        if self.log_ranks == "all":
+            from accelerate.utils import gather_object
+
+            kept["attributes"]["run_ids"] = gather_object([self.run_id])
+        return kept
 
     def _named(self, args: Any, field: str) -> str | None:
         """Return what the arguments name; what transformers fills in there is no name."""
