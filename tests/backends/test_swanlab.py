@@ -10,9 +10,10 @@ import wave
 from pathlib import Path
 
 import pytest
-from later import Later
+from later import PATIENCE, Later
 from loopback import Handler, listening
 from PIL import Image
+from swanlab_wire import serving
 
 from multitrack.trackers.names import flatten, unescape
 from multitrack.trackers.process import LEFT
@@ -194,6 +195,74 @@ record, deliver = later.record, later.deliver
 @pytest.fixture
 def offline(tmp_path):
     return TestSwanLab().environ(tmp_path)
+
+
+@pytest.fixture
+def wire():
+    with serving() as served:
+        yield served
+
+
+@pytest.fixture
+def online(wire, offline):
+    host = {"SWANLAB_API_HOST": wire.url, "SWANLAB_WEB_HOST": wire.url}
+    return offline | host | {"SWANLAB_MODE": "online", "SWANLAB_API_KEY": "k" * 21}
+
+
+def test_online(tmp_path, wire, online):
+    """The server gets points, config, tags, texts and the outcome; a resumed run is the same."""
+    run = record(tmp_path, online, name="n", project="p", config={"lr": 0.1}, tags=["t"])
+    run.log({"loss": 0.5, "gone": float("nan")}, step=3)
+    run.log_text("note", "words", step=3)
+    code, folder = deliver(run, online, "failed")
+    assert not code, folder.log.read_text()
+    [(key, stored)] = wire.runs.items()
+    assert (wire.projects, stored["name"], stored["labels"]) == (["p"], "n", [{"name": "t"}])
+    assert (stored["state"], stored["config"]["lr"]["value"]) == ("CRASHED", 0.1)
+    points = [(point["key"], point["index"], point["data"]) for point in wire.metrics["scalar"]]
+    assert points == [("loss", 3, 0.5), ("gone", 3, "nan")]
+    assert {column["key"] for column in wire.columns} == {"loss", "gone", "note"}
+    assert list(wire.files.values()) == [b"words"]
+    state = folder.read_state()
+    assert state.attachment.id == key
+    assert state.attachment.url == f"{wire.url}/@me/p/runs/{key}"
+    run = record(tmp_path, online, run_id=run.id)
+    run.log({"loss": 0.25}, step=4)
+    code, folder = deliver(run, online)
+    assert not code, folder.log.read_text()
+    assert (list(wire.runs), stored["starts"], stored["state"]) == ([key], 2, "FINISHED")
+    assert [point["index"] for point in wire.metrics["scalar"] if point["key"] == "loss"] == [3, 4]
+
+
+@pytest.mark.slow
+def test_outcome_that_the_server_does_not_take_is_told_again(tmp_path, wire, online):
+    """The client only prints that it could not tell it."""
+    wire.cannot = "/state"
+    run = record(tmp_path, online)
+    run.log({"loss": 1.0}, step=1)
+    run.finish("failed", quiet=True)
+    courier = later.follow(run, online, "retrying")
+    wire.cannot = None
+    assert not courier.wait(PATIENCE)
+    [stored] = wire.runs.values()
+    assert stored["state"] == "CRASHED"
+
+
+@pytest.mark.slow
+def test_key_that_is_revoked_waits_for_a_person(tmp_path, wire, online):
+    """What the server did not take, and the client let go, comes again."""
+    run = record(tmp_path, online)
+    run.log({"loss": 1.0}, step=1)
+    courier = later.follow(run, online, "waiting")
+    wire.knows, wire.takes_session = [], False
+    run.log({"loss": 2.0}, step=2)
+    run.finish(quiet=True)
+    assert courier.wait(PATIENCE) == LEFT
+    assert run.folder.courier("swanlab").read_state().phase == "parked"
+    wire.knows, wire.takes_session = None, True
+    code, folder = deliver(run, online)
+    assert not code, folder.log.read_text()
+    assert {point["index"] for point in wire.metrics["scalar"]} == {1, 2}
 
 
 def test_online_without_a_key_waits_for_a_person(tmp_path, offline):

@@ -18,6 +18,7 @@ from multitrack.trackers.names import escape
 from multitrack.trackers.protocol import (
     Parked,
     Refused,
+    Restart,
     Retry,
     RunInfo,
     TrackerError,
@@ -27,6 +28,7 @@ from multitrack.trackers.records import Metrics, Number
 
 if TYPE_CHECKING:
     from pyroaring import BitMap64
+    from swanlab import Run
 
 LONGEST_NAME = 512
 LAST_STEP = 2**48
@@ -132,6 +134,29 @@ def project_name(name: str) -> str:
     'my_x20_project'
     """
     return escape(name, lambda c: c.isascii() and (c.isalnum() or c in "_-+."))
+
+
+def finish(run: Run, **outcome: Any) -> None:
+    """End a run.
+
+    Args:
+        run: the client's.
+        **outcome: passed on.
+
+    Raises:
+        Restart: the server has not taken all of it, or not the outcome; the client only prints so.
+    """
+    core: Any = run._core  # noqa: SLF001 - nothing public tells it
+    confirm, answers = core.confirm_run_finish, []
+
+    def confirm_and_keep() -> Any:
+        answers.append(confirm())
+        return answers[-1]
+
+    core.confirm_run_finish = confirm_and_keep
+    run.finish(**outcome)
+    if not all(answer.success for answer in answers):
+        raise Restart(answers[-1].message)
 
 
 def config_folders() -> tuple[Path, Path]:

@@ -307,7 +307,7 @@ class SwanLabTracker(Tracker):
         error = None if status == "finished" else f"the run {_VERBS[status]}"
         try:
             limit = self._settings.finish_timeout
-            call_within(limit, self._client.finish, state=STATES[status], error=error)
+            call_within(limit, rules.finish, self._client, state=STATES[status], error=error)
         except Exception as failure:
             raise Restart(f"SwanLab's client could not end: {failure}") from failure
         self._open = None
