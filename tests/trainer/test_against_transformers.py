@@ -615,6 +615,7 @@ def test_their_mlflow_integration_runs_in_our_trainer(
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "theirs-in-ours")
+    monkeypatch.chdir(tmp_path)  # Comet, if it is there, listens to MLflow and writes here
     mlflow.set_tracking_uri(uri)
     run = Run(ours, tmp_path / "out", {"eval_strategy": "epoch", "run_name": "one"}, MLflowCallback)
     run.train()
