@@ -6,13 +6,17 @@ import math
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from later import Later
 
+from multitrack.trackers.backends.neptune import NeptuneSettings, NeptuneTracker
 from multitrack.trackers.names import unescape
 from multitrack.trackers.process import LEFT
+from multitrack.trackers.protocol import RunInfo
+from multitrack.trackers.records import Header, Host
 from multitrack.trackers.testing import Item, Point, StoredRun, TrackerConformance
 
 ASSIGN = ("AssignInt", "AssignFloat", "AssignBool", "AssignString")
@@ -33,7 +37,7 @@ class Folder:
             if kind in ASSIGN:
                 self.values[key] = operation.value
             elif kind == "DeleteAttribute":
-                del self.values[key]
+                del (self.files if key in self.files else self.values)[key]
             elif kind.startswith("Log"):
                 self.series.setdefault(key, []).extend(operation.values)
             elif kind == "UploadFile":
@@ -113,9 +117,10 @@ def artifacts(folder, found):
     for path, content in folder.files.items():
         root, *parts = path.split("/")
         if root == "artifacts":
-            name, step, *names = parts
+            name, moment, *names = parts
+            order = int(moment.rpartition("-")[2])
             versions = found.setdefault(unescape(name), {})
-            versions.setdefault(int(step), {})[unescape("/".join(names))] = content
+            versions.setdefault(order, {})[unescape("/".join(names))] = content
 
 
 def folders(state):
@@ -249,6 +254,84 @@ def test_later_values_of_another_kind(tmp_path, offline):
     assert first.values["summary/best"] == "none"
     assert sorted(first.tags) == ["bare", "team=b"]
     assert second.tags == ["team=c"]
+
+
+def test_long_value_that_becomes_a_short_one(tmp_path, offline):
+    """No file stays that would say something else."""
+    run = record(tmp_path, offline, config={"prompt": "p" * 20_000})
+    run.log_params({"prompt": "short"})
+    code, folder = deliver(run, offline)
+    assert not code, folder.log.read_text()
+    [found] = folders(folder.read_state())
+    assert found.values["parameters/prompt"] == "short"
+    assert not below("long", found.files)
+
+
+def test_long_names_of_what_becomes_a_file(tmp_path, offline):
+    """The client names its own files by the whole path, which may be too long for one."""
+    name = "ü" * 120
+    run = record(tmp_path, offline, config={name: "p" * 20_000})
+    run.log_histogram(name, [1.0, 2.0], step=1)
+    run.log_text(name, "t" * 2000, step=1)
+    code, folder = deliver(run, offline)
+    assert not code, folder.log.read_text()
+    assert not folder.read_refused()
+    [found] = folders(folder.read_state())
+    assert below("long/parameters", found.files) == {name: b"p" * 20_000}
+    kept = {path.rpartition("/")[0] for path in below("files", found.files)}
+    assert kept == {f"histogram/{name}", f"text/{name}"}
+
+
+def test_two_of_one_step_are_two(tmp_path, offline):
+    """Even if they are logged at once."""
+    run = record(tmp_path, offline)
+    for letter in "ab":
+        run.log_text("long", letter * 2000, step=1)
+    for content, name in ((b"old", "old.txt"), (b"new", "new.txt")):
+        (tmp_path / name).write_bytes(content)
+        run.log_artifact(tmp_path / name, name="best", step=1)
+    code, folder = deliver(run, offline)
+    assert not code, folder.log.read_text()
+    [found] = folders(folder.read_state())
+    texts = below("files/text", found.files)
+    assert sorted(content[:1] for content in texts.values()) == [b"a", b"b"]
+    versions = {}
+    artifacts(found, versions)
+    assert [*versions["best"].values()] == [{"old.txt": b"old"}, {"new.txt": b"new"}]
+
+
+@pytest.mark.parametrize("is_said", ["True", "False"])
+def test_disk_that_is_fuller_than_allowed_gets_all_later(tmp_path, offline, is_said):
+    """The client would only warn, and write nothing."""
+    full = offline | {
+        "NEPTUNE_MAX_DISK_USAGE": "0.0001",
+        "NEPTUNE_RAISE_ERROR_ON_DISK_USAGE_EXCEEDED": is_said,
+    }
+    run = record(tmp_path, full)
+    run.log({"loss": 1.0}, step=1)
+    courier = later.follow(run, full, "retrying")
+    courier.terminate()
+    assert courier.wait(120) == LEFT
+    code, folder = deliver(run, offline)
+    assert not code, folder.log.read_text()
+    assert not folder.read_refused()
+    assert [v.value for v in folders(folder.read_state())[-1].series["metrics/loss"]] == [1.0]
+
+
+def test_runs_that_start_at_once_know_their_own_folders(tmp_path):
+    host = Host(hostname="h", pid=1, platform="p", python="3")
+
+    def start(run_id):
+        tracker = NeptuneTracker(NeptuneSettings(data_directory=tmp_path))
+        header = Header(time=1.0, run_id=run_id, host=host, cwd=str(tmp_path))
+        attachment = tracker.start(RunInfo(header=header, folder=tmp_path))
+        tracker.finish("finished")
+        return attachment.state["folders"]
+
+    with ThreadPoolExecutor() as pool:
+        found = [*pool.map(start, ["one", "two", "three"])]
+    runs = [[Folder(Path(path)).values["multitrack/run_id"] for path in paths] for paths in found]
+    assert runs == [["one"], ["two"], ["three"]]
 
 
 def test_leaves_the_process_as_it_was(tmp_path, offline):

@@ -14,6 +14,8 @@ LONGEST_STRING = 16384
 """Characters that a text attribute keeps."""
 LONGEST_LINE = 1000
 """Characters that a line of a text series keeps."""
+LONGEST_PATH = 160
+"""Bytes of a path of which the client makes the name of a file, with a time behind it."""
 LARGEST_IMAGE = 32 * 1024 * 1024
 """Bytes that a picture of a series may have."""
 INT32 = range(-(2**31), 2**31)

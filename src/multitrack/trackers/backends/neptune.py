@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +19,7 @@ from multitrack.trackers.protocol import (
     Parked,
     Repeat,
     Restart,
+    Retry,
     RunInfo,
     Tracker,
     TrackerError,
@@ -36,6 +37,7 @@ from multitrack.trackers.records import (
     Metrics,
     Params,
     Scalar,
+    Stepped,
     Summary,
     Table,
     Tags,
@@ -50,6 +52,9 @@ if TYPE_CHECKING:
 START_TIMEOUT = 60.0
 CLOSE_TIMEOUT = 10.0
 """Seconds that the client gets to start and to stop."""
+
+LOUD = {"NEPTUNE_RAISE_ERROR_ON_DISK_USAGE_EXCEEDED": "True"}
+"""What has the client say that it does not write; it reads this when it is imported."""
 
 OFFLINE = "Set NEPTUNE_MODE to offline: the run is then stored in NEPTUNE_DATA_DIRECTORY."
 
@@ -115,6 +120,7 @@ class NeptuneTracker(Tracker):
         self._open: Run | None = None
         self._paths = rules.Paths()
         self._types: dict[str, type] = {}
+        self._long: set[str] = set()
         self._tags: dict[str, str] = {}
 
     def start(self, run: RunInfo) -> Attachment:
@@ -124,11 +130,10 @@ class NeptuneTracker(Tracker):
         self._run = run
         header = run.header
         store = (self._settings.data_directory or Path(header.cwd, ".neptune")) / "offline"
-        pattern = f"run__*__{os.getpid()}__*"
-        before = set(store.glob(pattern))
         project = header.project or self._settings.project or "multitrack"
-        with undisturbed({"NEPTUNE_DATA_DIRECTORY": str(store.parent)}):
+        with undisturbed({"NEPTUNE_DATA_DIRECTORY": str(store.parent), **LOUD}):
             self._open = call_within(START_TIMEOUT, self._start_client, project)
+        [self._folder] = store.glob(f"run__{self._open._id}__*")  # noqa: SLF001 - nothing else names it
         run_id = self._settings.custom_run_id or run.run_id
         for key, value in {
             "project": project,
@@ -138,7 +143,7 @@ class NeptuneTracker(Tracker):
             self._assign(f"multitrack/{key}", value)
         self._assign("multitrack/status", "running")
         folders = run.attachment.state["folders"] if run.attachment else []
-        folders = [*folders, *map(str, set(store.glob(pattern)) - before)]
+        folders = [*folders, str(self._folder)]
         return Attachment(id=run_id, url=folders[-1], state={"folders": folders})
 
     @stored_as("attributes `parameters/…`; a long value as file, too")
@@ -215,10 +220,10 @@ class NeptuneTracker(Tracker):
         """Upload the video."""
         self._upload_file(video)
 
-    @stored_as("files `artifacts/<name>/<step>/…`")
+    @stored_as("files `artifacts/<name>/<step>-<time>/…`")
     def log_artifact(self, artifact: Artifact) -> None:
         """Upload its files, with what is said of them beside."""
-        version = f"{rules.flat(artifact.name)}/{artifact.step}"
+        version = f"{rules.flat(artifact.name)}/{_moment(artifact)}"
         for file in artifact.files:
             place = self._paths.place(f"artifacts/{version}", file.name)
             self._client[place].upload(str(self._run.path(file)))
@@ -252,11 +257,13 @@ class NeptuneTracker(Tracker):
         return self._client
 
     def classify(self, error: Exception) -> TrackerError:
-        """Start anew where the client has stopped."""
-        from neptune.exceptions import InactiveContainerException
+        """Start anew where the client has stopped, and wait while the disk is too full."""
+        from neptune.exceptions import InactiveContainerException, NeptuneMaxDiskUtilizationExceeded
 
         if isinstance(error, InactiveContainerException):
             return Restart(f"Neptune's client has ended: {error}")
+        if isinstance(error, NeptuneMaxDiskUtilizationExceeded):
+            return Retry("the disk is fuller than NEPTUNE_MAX_DISK_USAGE allows")
         return classify_by_default(error)
 
     # -- how -------------------------------------------------------------------------------
@@ -285,10 +292,9 @@ class NeptuneTracker(Tracker):
         )
 
     def _place(self, record: Text | Histogram | Table | Media) -> str:
-        """Return the path of a file of one step; two of one step are two."""
+        """Return the path of a file of one step."""
         kind = type(record).__name__.lower()
-        moment = f"{record.step}-{int(record.time * 1000)}"
-        return self._paths.place(f"files/{kind}", f"{record.key}/{moment}")
+        return self._paths.place(f"files/{kind}", f"{record.key}/{_moment(record)}")
 
     def _assign(self, path: str, value: Scalar) -> None:
         """Assign a value; one of another type takes the old one's place."""
@@ -296,9 +302,14 @@ class NeptuneTracker(Tracker):
         if self._types.get(path, type(plain)) is not type(plain):
             self._client.pop(path)
         self._types[path] = type(plain)
+        whole = f"long/{path}"
         if isinstance(plain, str) and len(plain) > rules.LONGEST_STRING:
-            self._upload_content(f"long/{path}", plain, "txt")
+            self._upload_content(whole, plain, "txt")
+            self._long.add(whole)
             plain = plain[: rules.LONGEST_STRING]
+        elif whole in self._long:
+            self._client.pop(whole)
+            self._long.remove(whole)
         self._client[path] = plain
 
     def _append_picture(self, record: Image | Figure) -> None:
@@ -319,6 +330,18 @@ class NeptuneTracker(Tracker):
             self._assign(f"captions/{path}", caption)
 
     def _upload_content(self, path: str, content: str, extension: str) -> None:
+        """Upload a text; where its path is too long for the client's name of a file, by ours."""
         from neptune.types import File
 
-        self._client[path].upload(File.from_content(content, extension=extension))
+        if len(path.encode()) <= rules.LONGEST_PATH:
+            self._client[path].upload(File.from_content(content, extension=extension))
+            return
+        digest = hashlib.sha256(f"{path}\n{content}".encode()).hexdigest()
+        kept = self._folder / "upload_path" / f"{digest}.{extension}"
+        kept.write_text(content)
+        self._client[path].upload(str(kept))
+
+
+def _moment(record: Stepped) -> str:
+    """Return step and time, in microseconds: two of one step are two."""
+    return f"{record.step}-{int(record.time * 1_000_000)}"
