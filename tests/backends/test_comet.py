@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from comet_wire import serving
+from comet_wire import LARGEST_FILE, serving
 from later import Later
 
 from multitrack.trackers.names import unescape
@@ -190,9 +190,9 @@ def test_online(tmp_path, wire, online):
     assert wire.bodies("add-tags-to-experiment")[0]["addedTags"] == ["t"]
     others = {body["key"]: body["value"] for body in wire.bodies("log-other")}
     assert others["multitrack/status"] == "finished"
-    uploads = {fields["file"]: path for path, fields in wire.uploads}
-    assert "type=text-sample" in uploads[b"words"]
-    assert "step=4" in uploads[b"weights"]
+    uploads = {fields["file"]: query for _, query, fields in wire.uploads}
+    assert uploads[b"words"]["type"] == ["text-sample"]
+    assert uploads[b"weights"]["step"] == ["4"]
     assert wire.bodies("status-report/update")[-1]["is_alive"] is False
     assert state.attachment.url == f"{wire.url}w/p/{state.attachment.id}"
     assert "k" * 25 not in folder.settings.read_text() + folder.state.read_text()
@@ -204,24 +204,78 @@ def test_online(tmp_path, wire, online):
 
 
 @pytest.mark.slow
-def test_server_that_goes_down_gets_all_later(tmp_path, wire, online):
-    """What the server did not take is not acknowledged; the courier ends in bounded time."""
+@pytest.mark.parametrize(("outage", "is_known"), [("is down", False), ("is gone", True)])
+def test_server_that_goes_down_gets_all_later(tmp_path, wire, online, outage, is_known):
+    """What the server did not take is not acknowledged; the courier ends in bounded time.
+
+    Of an outage that it knows of, the client says nothing: it keeps what is logged meanwhile.
+    """
     run = record(tmp_path, online)
     run.log({"loss": 1.0}, step=1)
     courier = follow(run, online, "waiting")
     assert run.folder.courier("comet").read_state().offset > 0
-    wire.is_down = True
+    wire.outage = outage
+    while is_known and "/clientlib/health/ping" not in wire.unanswered:
+        time.sleep(0.1)
     run.log({"loss": 2.0}, step=2)
     await_phase(run, "retrying")
     started = time.monotonic()
     courier.terminate()
     assert courier.wait(120) == LEFT
     assert time.monotonic() - started < 60
-    wire.is_down = False
+    wire.outage = None
     code, folder = deliver(run, online)
     assert not code, folder.log.read_text()
+    assert losses(wire) == [1, 2]
+
+
+def losses(wire):
+    """Return the steps of a metric that the server got."""
     points = [v for body in wire.bodies("experiment/metric") for v in body["values"]]
-    assert [p["step"] for p in points if p["metricName"] == "loss"] == [1, 2]
+    return [point["step"] for point in points if point["metricName"] == "loss"]
+
+
+@pytest.mark.slow
+def test_key_that_is_revoked_waits_for_a_person(tmp_path, wire, online):
+    """What the server does not take from this key is not acknowledged."""
+    run = record(tmp_path, online)
+    run.log({"loss": 1.0}, step=1)
+    courier = follow(run, online, "waiting")
+    wire.knows = []
+    run.log({"loss": 2.0}, step=2)
+    await_phase(run, "parked")
+    run.finish(quiet=True)
+    assert courier.wait(120) == LEFT
+    wire.knows = None
+    code, folder = deliver(run, online)
+    assert not code, folder.log.read_text()
+    assert losses(wire) == [1, 2]
+
+
+def test_file_that_is_too_large(tmp_path, wire, online):
+    """The client does not send it, so it is set aside."""
+    run = record(tmp_path, online)
+    path = tmp_path / "weights.bin"
+    path.write_bytes(bytes(LARGEST_FILE + 1))
+    run.log_artifact(path, name="model", step=1)
+    run.log({"loss": 1.0}, step=1)
+    code, folder = deliver(run, online)
+    assert not code, folder.log.read_text()
+    [refusal] = folder.read_refused()
+    assert refusal.record == "artifact"
+    assert losses(wire) == [1]
+
+
+@pytest.mark.slow
+def test_file_that_the_server_refuses_holds_nothing_up(tmp_path, wire, online):
+    wire.largest_file = 3
+    run = record(tmp_path, online)
+    run.log_text("note", "words", step=1)
+    run.log({"loss": 1.0}, step=1)
+    code, folder = deliver(run, online)
+    assert not code, folder.log.read_text()
+    assert losses(wire) == [1]
+    assert "too large" in folder.log.read_text()
 
 
 def test_wrong_key_waits_for_a_person(tmp_path, wire, online):
@@ -240,8 +294,11 @@ def test_without_a_key_waits_for_a_person(tmp_path, online):
 
 
 @pytest.mark.slow
-def test_dead_server_is_tried_again(tmp_path, online):
-    environ = online | {"COMET_URL_OVERRIDE": "http://127.0.0.1:9/clientlib/"}
+@pytest.mark.parametrize("url", [None, "http://127.0.0.1:9/clientlib/"])
+def test_dead_server_is_tried_again(tmp_path, wire, online, url):
+    """It is no wrong key, be it that the server says so or that none answers."""
+    wire.outage = "is down"
+    environ = online | {"COMET_URL_OVERRIDE": url or wire.url}
     run = record(tmp_path, environ)
     courier = follow(run, environ, "retrying")
     courier.terminate()

@@ -8,11 +8,18 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from multitrack.trackers.backends._undisturbed import undisturbed
 from multitrack.trackers.bounded import call_within
-from multitrack.trackers.protocol import Parked, Restart, TrackerError, classify_by_default
+from multitrack.trackers.protocol import (
+    Parked,
+    Restart,
+    Retry,
+    TrackerError,
+    classify_by_default,
+)
 
 if TYPE_CHECKING:
     from comet_ml import CometExperiment
@@ -28,8 +35,11 @@ QUIET = {
     "COMET_ERROR_TRACKING_ENABLE": "false",
 }
 """Variables, where the user set none: patch no libraries, say errors only, report them nowhere."""
+PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 _FAILURE = re.compile(r"\b(?:fail|error sending)", re.IGNORECASE)
-_FOR_EVER = re.compile(r"\b(?:got|status code) 4(?!08|29)\d\d\b")
+_FOR_EVER = re.compile(r"\b(?:got |status code |failed \()4(?!0[1238]|29)\d\d\b")
+"""What the server refuses of anybody: not for want of a key, a right or money, nor for now."""
+_NO_DATA = "Error sending a notification"
 
 
 class Failures(logging.Handler):
@@ -46,7 +56,8 @@ class Failures(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Note the first message that tells of data that may go through later."""
         message = record.getMessage()
-        if _FAILURE.search(message) and not _FOR_EVER.search(message):
+        is_about_data = _FAILURE.search(message) and not message.startswith(_NO_DATA)
+        if is_about_data and not _FOR_EVER.search(message):
             self._first = self._first or message
 
     def check(self) -> None:
@@ -124,6 +135,19 @@ def _only_what_is_logged(config: dict[str, Any]) -> Any:
     return comet_ml.ExperimentConfig(display_summary_level=0, **off, **config)
 
 
+def check_connection(experiment: CometExperiment) -> None:
+    """Raise if the client has lost its server.
+
+    It then keeps what is logged, and what it could not send, for later, of which it says nothing.
+
+    Raises:
+        Restart: it has.
+    """
+    streamer: Any = experiment.streamer
+    if not streamer.has_connection_to_server():
+        raise Restart("Comet's server does not answer")
+
+
 def shorten(name: str) -> tuple[str, str | None]:
     """Return a name that the client does not cut, and what tells it from others if it was cut.
 
@@ -137,10 +161,16 @@ def shorten(name: str) -> tuple[str, str | None]:
 
 
 def name_error(error: Exception) -> TrackerError:
-    """Tell a missing or wrong key from a server that is away."""
-    from comet_ml.exceptions import InvalidAPIKey
+    """Tell a missing or wrong key from a server that is away, and from what it refuses."""
+    from comet_ml.exceptions import CometRestApiException, InvalidAPIKey
 
     reason = f"{type(error).__name__}: {error}"
     if isinstance(error, InvalidAPIKey) or "API key" in reason:
         return Parked(reason, LOGIN)
+    if isinstance(error, CometRestApiException):
+        status = error.response.status_code
+        if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            return Parked(reason, LOGIN)
+        if status in PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return Retry(reason)
     return classify_by_default(error)

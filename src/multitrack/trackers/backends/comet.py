@@ -303,6 +303,8 @@ class CometTracker(Tracker):
             call_within(FLUSH_TIMEOUT, experiment.end)
         except Exception as error:
             raise Restart(f"Comet's client could not end: {error}") from error
+        if self._settings.online:
+            client.check_connection(experiment)
         self._failures.check()
         self._watch.close()
         self._open = None
@@ -363,6 +365,7 @@ class CometTracker(Tracker):
     def _wait_for_server(self) -> None:
         if not self._experiment.flush(timeout=FLUSH_TIMEOUT):
             raise Restart("Comet's server has not taken all that was logged")
+        client.check_connection(self._experiment)
         self._failures.check()
 
     # -- logging ---------------------------------------------------------------------------
