@@ -148,6 +148,8 @@ def test_there_and_back(tmp_path, store):
     kept = {f.name: (history.folder.path / f.path).read_bytes() for f in artifact.files}
     assert kept == {"weights.bin": b"w" * 1000, "config.json": b"{}"}
     assert (artifact.name, artifact.kind, artifact.aliases) == ("model", "model", ["best"])
+    [logged] = original.artifacts
+    assert (artifact.step, round(artifact.time, 5)) == (logged.step, round(logged.time, 5))
     state = deliver(history.folder, "neptune")
     after = test_neptune.TestNeptune().read(history.folder, state)
     before = test_neptune.TestNeptune().read(run.folder, run.folder.courier("neptune").read_state())

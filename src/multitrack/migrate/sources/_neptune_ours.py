@@ -112,18 +112,17 @@ class Naming(plain.Naming):
             file = plain.unpacked(upload, scratch)
             root, _, rest = path.partition("/")
             if root == "artifacts":
-                name, step, inner = rest.split("/", 2)
-                versions.setdefault(f"{name}/{step}", {})[unescape(inner)] = file
+                name, moment, inner = rest.split("/", 2)
+                versions.setdefault(f"{name}/{moment}", {})[unescape(inner)] = file
             elif root == "files":
                 yield self._file(run, rest, file)
         for version, files in versions.items():
-            yield self._artifact(run, version, files, time)
+            yield self._artifact(run, version, files)
 
     def _file(self, run: RunFolder, path: str, file: Path) -> AnyRecord:
         kind, _, rest = path.partition("/")
         key, _, moment = rest.rpartition("/")
-        step, _, milliseconds = moment.rpartition("-")
-        at: dict[str, Any] = {"time": int(milliseconds) / 1000, "step": int(step)}
+        at = _moment(moment)
         key, content = unescape(key), file.read_bytes()
         if kind in FILES:
             return media_of(run, FILES[kind], key, content, **at)
@@ -137,10 +136,8 @@ class Naming(plain.Naming):
         staged = staging.stage_bytes(run, content, f"{key.rsplit('/', 1)[-1]}.json")
         return Table(key=key, file=staged, columns=columns, rows=len(rows), **at)
 
-    def _artifact(
-        self, run: RunFolder, version: str, files: dict[str, Path], time: float
-    ) -> AnyRecord:
-        name, _, step = version.partition("/")
+    def _artifact(self, run: RunFolder, version: str, files: dict[str, Path]) -> AnyRecord:
+        name, _, moment = version.partition("/")
         about = json.loads(self.state.attributes.get(f"artifacts_about/{version}", "{}"))
         staged = [
             msgspec.structs.replace(file, name=inner)
@@ -148,13 +145,18 @@ class Naming(plain.Naming):
             for file in staging.stage_path(run, path)
         ]
         return Artifact(
-            time=time,
-            step=int(step),
             name=unescape(name),
             files=staged,
             folder=len(files) > 1 or any("/" in inner for inner in files),
+            **_moment(moment),
             **about,
         )
+
+
+def _moment(text: str) -> dict[str, Any]:
+    """Return step and time, which our backend writes in microseconds."""
+    step, _, microseconds = text.rpartition("-")
+    return {"step": int(step), "time": int(microseconds) / 1_000_000}
 
 
 def _below(root: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
