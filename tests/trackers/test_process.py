@@ -14,6 +14,9 @@ from multitrack.trackers.locks import FileLock, is_locked
 from multitrack.trackers.priority import NICENESS
 from multitrack.trackers.process import BUSY, DELIVERED, LEFT, spawn
 
+OWN_GROUP = Path("/proc/self/autogroup")
+"""Linux' scheduling group of this session."""
+
 
 @pytest.fixture
 def courier():
@@ -104,9 +107,39 @@ def test_two_at_once(run, notebook, courier, wait_until):
 def test_it_is_nice_to_the_trainer(run, notebook, courier, wait_until):
     process = courier(run, watch=True)
     wait_until(lambda: os.getpriority(os.PRIO_PROCESS, process.pid) == NICENESS)
-    group = Path("/proc", str(process.pid), "autogroup")  # Linux'; its niceness is what counts
-    if group.exists():
+    if OWN_GROUP.exists():  # where there are groups, it is their niceness that counts
+        group = Path("/proc", str(process.pid), "autogroup")
         wait_until(lambda: group.read_text().endswith(f"nice {NICENESS}\n"))
+
+
+HELPED = """
+import subprocess, time
+from multitrack.trackers.priority import put_helpers_last
+helper = subprocess.Popen(["sleep", "60"], start_new_session=True)
+group = f"/proc/{helper.pid}/autogroup"
+for _ in range(100):
+    put_helpers_last()
+    if open(group).read().endswith(" 19\\n"):
+        print("last")
+        break
+    time.sleep(0.1)
+helper.kill()
+"""
+
+
+@pytest.mark.skipif(not OWN_GROUP.exists(), reason="there are no scheduling groups here")
+def test_a_helper_of_the_client_is_nice_too():
+    output = subprocess.run([sys.executable, "-c", HELPED], capture_output=True, check=True)
+    assert output.stdout == b"last\n"
+
+
+@pytest.mark.skipif(not OWN_GROUP.exists(), reason="there are no scheduling groups here")
+def test_the_group_of_others_is_left_alone():
+    """Else a courier that is started by hand would make a whole terminal wait for others."""
+    before = OWN_GROUP.read_text()
+    code = "from multitrack.trackers.priority import put_last; import os; put_last(os.getpid())"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert OWN_GROUP.read_text() == before
 
 
 QUICK = """

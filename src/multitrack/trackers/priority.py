@@ -19,17 +19,31 @@ def put_last(pid: int) -> bool:
 
     A process that leads a session, as couriers do, has a scheduling group of its own on Linux
     (``sched(7)``, "The autogroup feature"): there its niceness only counts among the processes
-    of its session, and it is the group that must be nice to the trainer's group.
+    of its session, and it is the group that must be nice to the trainer's group. The group of a
+    process that leads none belongs to others, too, and stays as it is.
     """
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
     try:
-        Path(f"/proc/{pid}/autogroup").write_text(str(NICENESS))
+        os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
+        if os.getsid(pid) == pid:
+            _group_of(pid).write_text(str(NICENESS))
     except BlockingIOError:
         return False
-    except OSError:  # no Linux, or one without such groups
+    except OSError:  # it is gone, or this is no Linux, or one without such groups
         return True
     return True
+
+
+def put_helpers_last() -> None:
+    """Put last what this process has started: a client's helper may lead a session of its own."""
+    for children in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # a thread or a child that has ended
+            for pid in map(int, children.read_text().split()):
+                if not _group_of(pid).read_text().endswith(f" {NICENESS}\n"):
+                    put_last(pid)
+
+
+def _group_of(pid: int) -> Path:
+    return Path(f"/proc/{pid}/autogroup")
 
 
 def stay_last() -> None:

@@ -27,7 +27,7 @@ from multitrack.trackers import registry
 from multitrack.trackers.courier import LINGER, SILENCE, Courier, read_header
 from multitrack.trackers.folder import FILE_MODE, NO_LINK, CourierFolder, RunFolder
 from multitrack.trackers.locks import PATIENCE, FileLock, LockedError, is_locked
-from multitrack.trackers.priority import put_last, stay_last
+from multitrack.trackers.priority import put_helpers_last, put_last, stay_last
 from multitrack.trackers.redact import redact_text
 from multitrack.trackers.settings import Settings, holds_secret, load, storable, variables
 
@@ -172,7 +172,7 @@ def _deliver(run: RunFolder, options: argparse.Namespace) -> int:
         _start_thread(_await_writer, run, gone)
     else:
         courier.once = True
-    _start_thread(_end_when_it_hangs, courier)
+    _start_thread(_look_after, courier)
     _take_signals(courier, has_trainer=options.pipe is not None)
     courier.run(gone)
     return DELIVERED if courier.state.phase == "done" else LEFT
@@ -206,11 +206,12 @@ def _await_writer(run: RunFolder, gone: threading.Event) -> None:
     gone.set()
 
 
-def _end_when_it_hangs(courier: Courier) -> None:
-    """End the process, as if it had crashed, when a client does not answer any more."""
+def _look_after(courier: Courier) -> None:
+    """See to what a client does, and end the process, as if it had crashed, when it hangs."""
     while time.monotonic() < courier.due:
         time.sleep(HANG_CHECK)
         _bound_log()
+        put_helpers_last()
     courier.state.message = f"the client did not answer within {SILENCE:g} seconds"
     courier.folder.write_state(courier.state)
     os._exit(LEFT)
