@@ -75,7 +75,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="folder for delivery.json")
     options = parser.parse_args()
     backends = options.backends or [name for name in STORED_HERE if registry.is_installed(name)]
-    run = record(Path(tempfile.mkdtemp()), options.records)
+    folder = options.json and options.json.absolute()
+    os.chdir(tempfile.mkdtemp())  # couriers work where a run was started
+    run = record(Path.cwd(), options.records)
     cores = os.cpu_count() or 1
     rows: dict[str, list[float]] = {}
     for _ in range(options.rounds):
@@ -90,7 +92,7 @@ def main() -> None:
         rates = [options.records / taken for taken in seconds]
         table.add_row(name, spread(seconds), spread(rates))
     Console(width=100).print(table)
-    write_results("delivery", {"records": options.records, "seconds": rows}, options.json)
+    write_results("delivery", {"records": options.records, "seconds": rows}, folder)
 
 
 if __name__ == "__main__":

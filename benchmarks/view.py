@@ -4,7 +4,8 @@
     python benchmarks/view.py --runs 100 --points 10000  # a look
 
 The server is a process of its own, asked over one connection. Times are those of whole answers:
-cold is the first one, warm are those that follow. Memory is the server's resident set.
+the first one, all until everything is read, and those that follow. Memory is the server's resident
+set.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlencode
 
+import msgspec
 from machine import spread, write_results
 from rich.console import Console
 from rich.table import Table
@@ -50,37 +52,35 @@ class Page:
         self.url, self.pid = found[0], process.pid
         self._connection = HTTPConnection(found["host"], int(found["port"]))
         self._headers = {"Authorization": f"Bearer {found['token']}"}
-        self._tag = ""
 
-    def ask(self, path: str, *, is_known: bool = False, **query: object) -> tuple[float, int]:
-        """Return the milliseconds that an answer took, and its bytes."""
-        headers = {**self._headers, **({"If-None-Match": self._tag} if is_known else {})}
+    def ask(self, path: str, status: int = 200, **query: object) -> tuple[float, bytes]:
+        """Return the milliseconds that an answer took, and what it said."""
         began = time.perf_counter()
-        self._connection.request("GET", f"{path}?{urlencode(query)}", headers=headers)
+        self._connection.request("GET", f"{path}?{urlencode(query)}", headers=self._headers)
         answer = self._connection.getresponse()
         content = answer.read()
         taken = 1000 * (time.perf_counter() - began)
-        assert answer.status == (304 if is_known else 200), content
-        self._tag = answer.headers.get("ETag", "")
-        return taken, len(content)
+        assert answer.status == status, content[:1000]
+        return taken, content
 
     def measure(self, what: str, times: int, path: str, **query: object) -> Rows:
-        """Ask once cold and then ``times`` warm."""
-        cold, size = self.ask(path, **query)
+        """Ask until nothing is left to read, and then ``times`` more."""
+        answers = [self.ask(path, **query)]
+        while msgspec.json.decode(answers[-1][1]).get("reading"):
+            answers.append(self.ask(path, **query))
         warm = [self.ask(path, **query)[0] for _ in range(times)]
+        whole = sum(taken for taken, _ in answers)
         return {
-            f"{what}, cold": f"{cold:.0f} ms",
-            f"{what}, warm": f"{spread(warm)} ms, {size / 1000:,.0f} kB",
+            f"{what}, first answer": f"{answers[0][0]:.0f} ms",
+            f"{what}, all is read": f"{whole:.0f} ms, {len(answers)} answers",
+            f"{what}, then": f"{spread(warm)} ms, {len(answers[-1][1]) / 1000:,.0f} kB",
         }
 
-    def measure_known(self, what: str, times: int, path: str) -> Rows:
-        """Ask for what is known already."""
-        self.ask(path)
-        return {f"{what}, nothing new": f"{spread([self.known(path) for _ in range(times)])} ms"}
-
-    def known(self, path: str) -> float:
-        """Return the milliseconds of an answer that says that nothing changed."""
-        return self.ask(path, is_known=True)[0]
+    def measure_polls(self, what: str, times: int) -> Rows:
+        """Ask for what is new in the table, where nothing is."""
+        version = msgspec.json.decode(self.ask("/api/runs")[1])["version"]
+        polls = [self.ask("/api/runs", 204, since=version)[0] for _ in range(times)]
+        return {f"{what}, nothing new": f"{spread(polls)} ms"}
 
     def memory(self, when: str) -> Rows:
         """Return the server's memory."""
@@ -139,7 +139,7 @@ def measure(page: Page, run_id: str, times: int) -> Rows:
     return {
         **page.memory("at the start"),
         **page.measure("/api/runs", times, "/api/runs"),
-        **page.measure_known("/api/runs", times, "/api/runs"),
+        **page.measure_polls("/api/runs", times),
         **page.memory("with the table"),
         **page.measure(series, times, series, **curve),
         **page.measure(f"{series}, smoothed", times, series, **curve, smooth=0.99),
@@ -155,7 +155,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--points", type=int, default=1_000_000)
-    parser.add_argument("--times", type=int, default=30, help="warm answers of each kind")
+    parser.add_argument("--times", type=int, default=30, help="answers when all is read")
     parser.add_argument("--json", type=Path, help="folder for view.json")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

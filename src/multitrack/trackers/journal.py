@@ -226,7 +226,7 @@ class JournalReader:
             data = os.pread(self._descriptor, size, self.offset)
             whole = data.rfind(b"\n") + 1
             if whole:
-                return data[: whole - 1].split(b"\n")[:limit]
+                return data[: whole - 1].split(b"\n", limit)[:limit]
             if len(data) < size or size >= MAX_LINE:
                 return []
             size = min(size * 8, MAX_LINE)

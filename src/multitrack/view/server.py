@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,9 @@ import uvicorn
 from multitrack.view.application import make_application
 from multitrack.view.guard import Guard
 
+YOUNG = 20_000
+"""Objects that may be new before garbage is looked for. As records of a journal are read and let go,
+a look would find nothing, and every few would go through the whole table: half of the time."""
 HOST = "127.0.0.1"
 PORT = 7700
 """Where the page is, unless that port is taken or another is asked for."""
@@ -70,6 +74,7 @@ class Server:
             limit_concurrency=MOST_REQUESTS,
             timeout_graceful_shutdown=1,
         )
+        gc.set_threshold(YOUNG)
         uvicorn.Server(config).run(sockets=[self._socket])
 
     def _address(self, token: str) -> str:
