@@ -14,8 +14,8 @@ from multitrack.view.application import make_application
 from multitrack.view.guard import Guard
 
 YOUNG = 20_000
-"""Objects that may be new before garbage is looked for. As records of a journal are read and let go,
-a look would find nothing, and every few would go through the whole table: half of the time."""
+"""Objects that may be new before garbage is looked for. While records of a journal are read and let
+go, a look finds nothing, and every few goes through the whole table: half of the time."""
 HOST = "127.0.0.1"
 PORT = 7700
 """Where the page is, unless that port is taken or another is asked for."""
