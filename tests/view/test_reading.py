@@ -6,7 +6,7 @@ import time
 
 from viewing import wait_for
 
-from multitrack.trackers.folder import RunFolder
+from multitrack.trackers.folder import CourierState, RunFolder
 from multitrack.view.details import details
 from multitrack.view.index import RunIndex
 from multitrack.view.library import Library
@@ -64,7 +64,10 @@ def test_the_version_of_another_server_is_none(start, tmp_path):
 
 
 def test_a_long_journal_is_answered_for_as_far_as_it_was_read(start):
-    run = start(report_to=["tensorboard"])
+    run = start()
+    courier = run.folder.courier("tensorboard")  # which needs no client to have a state
+    courier.create()
+    courier.write_state(CourierState())
     for step in range(MANY):
         run.log({"loss": float(step)}, step=step)
     run.finish("failed", "it broke", quiet=True)
