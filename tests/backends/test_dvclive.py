@@ -4,8 +4,10 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from dvc.api import exp_show, metrics_show, params_show
@@ -14,6 +16,7 @@ from dvclive.serialize import load_yaml
 from dvclive.utils import parse_json, parse_tsv
 
 from multitrack import start_run
+from multitrack.trackers.backends._dvclive import load, take_folder
 from multitrack.trackers.names import flatten, unescape
 from multitrack.trackers.testing import Item, Point, StoredRun, TrackerConformance
 
@@ -220,6 +223,21 @@ def await_phase(courier, phase):
             return
         time.sleep(0.1)
     raise AssertionError(courier.read_state())
+
+
+def test_runs_that_start_at_once_have_folders_of_their_own(tmp_path):
+    for number in range(20):
+        wanted, together = tmp_path / str(number) / "dvclive", Barrier(8)
+
+        def take(run_id, wanted=wanted, together=together):
+            together.wait()
+            return take_folder(wanted, {"run_id": run_id})
+
+        with ThreadPoolExecutor(8) as pool:
+            folders = list(pool.map(take, "abcdefgh"))
+        assert len(set(folders)) == 8
+        assert wanted in folders
+        assert [load(folder).run["run_id"] for folder in folders] == list("abcdefgh")
 
 
 def test_git_is_left_alone_without_dvc():

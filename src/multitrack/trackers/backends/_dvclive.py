@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from multitrack.trackers.locks import alone_in
 from multitrack.trackers.names import component
+from multitrack.trackers.protocol import Refused
 from multitrack.trackers.records import Status, Tree
 
 if TYPE_CHECKING:
@@ -63,13 +65,28 @@ def save(folder: Path, kept: Kept) -> None:
     temporary.replace(folder / MARK)
 
 
-def claim(folder: Path, run: Tree) -> bool:
-    """Make a folder the run's own; return False if it holds what stands nowhere else.
+def take_folder(wanted: Path, run: Tree) -> Path:
+    """Return the folder that is wanted, or one beside it, as the run's own.
+
+    Of several runs that start at once, one gets it.
 
     Args:
-        folder: the folder.
+        wanted: the folder.
         run: the run's header.
+
+    Raises:
+        Refused: both hold something else.
     """
+    own = wanted.with_name(f"{wanted.name}-{run['run_id']}")
+    with alone_in(wanted.parent):
+        for folder in (wanted, own):
+            if _take(folder, run):
+                return folder
+    raise Refused(f"{wanted} and {own} hold something else")
+
+
+def _take(folder: Path, run: Tree) -> bool:
+    """Make a folder the run's own; return False if it holds what stands nowhere else."""
     held = load(folder)
     if held and held.run["run_id"] == run["run_id"]:
         return True

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from multitrack.trackers.locks import alone_in
 from multitrack.trackers.redact import redact_text
 
 _TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
@@ -61,22 +61,14 @@ def is_database(uri: str) -> bool:
 def alone_in_store(uri: str) -> Iterator[None]:
     """Keep other couriers out of a SQLite database while it may have to be made.
 
-    The client makes its tables by a hundred steps that another process's steps spoil. The lock
-    is on the database's folder, so that no file of it stays; without one, on a file system
-    that has none, the first courier of many should be waited for.
+    The client makes its tables by a hundred steps that another process's steps spoil. On a file
+    system without locks the first courier of many should be waited for.
     """
     if not uri.startswith("sqlite"):
         yield
         return
-    folder = Path(uri.partition(":///")[2]).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with alone_in(Path(uri.partition(":///")[2]).parent):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def set_defaults(uri: str) -> None:

@@ -111,7 +111,7 @@ class DVCLiveTracker(Tracker):
         if run.attachment:
             self._folder = Path(run.attachment.state["folder"])
         else:
-            self._folder = self._claim(wanted, about)
+            self._folder = files.take_folder(wanted, about)
         is_shared = self._root is not None and self._folder == wanted
         self._dvcyaml = Path(run.header.cwd if is_shared else self._folder, "dvc.yaml")
         self._kept = files.load(self._folder) or files.Kept(run=about)
@@ -252,13 +252,6 @@ class DVCLiveTracker(Tracker):
         return classify_by_default(error)
 
     # -- within ----------------------------------------------------------------------------
-
-    def _claim(self, wanted: Path, about: Tree) -> Path:
-        own = wanted.with_name(f"{wanted.name}-{self._run.run_id}")
-        for folder in (wanted, own):
-            if files.claim(folder, about):
-                return folder
-        raise Refused(f"{wanted} and {own} hold something else")
 
     def _open(self) -> Live:
         """Open the folder with its files made anew from what is kept: they may be torn."""
