@@ -155,7 +155,8 @@ accelerator.init_trackers("digits", config={"processes": accelerator.num_process
 for step in range(3):
     here = torch.tensor(float(accelerator.process_index))
     accelerator.log({"mean": accelerator.reduce(here, "mean")}, step=step)
-print("rank", accelerator.process_index, "has a run:", tracker.tracker is not None)
+rank, has_run = accelerator.process_index, tracker.tracker is not None
+print(f"rank {rank} has a run: {has_run}\\n", end="", flush=True)  # whole: ranks share a pipe
 """
 
 
