@@ -10,7 +10,6 @@ screen; frames are the times between two, while the page moves: 16.7 ms is all t
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import statistics
 import sys
@@ -22,14 +21,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from machine import spread, write_results
+from machine import spread
 from playwright.sync_api import Page as BrowserPage
 from playwright.sync_api import sync_playwright
-from rich.console import Console
-from rich.table import Table
 
 import multitrack
-from view import make_long_run, make_runs, served
+from view import make_long_run, make_runs, options_of, report, served
 
 COMPARED = 20
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -179,25 +176,13 @@ def measure(directory: Path, long: str, times: int) -> Rows:
 
 def main() -> None:
     """Measure, print a table, write JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=1000)
-    parser.add_argument("--points", type=int, default=1_000_000)
-    parser.add_argument("--times", type=int, default=3, help="rounds of what is done by hand")
-    parser.add_argument("--json", type=Path, help="folder for page.json")
-    options = parser.parse_args()
+    options = options_of(__doc__, times=3)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_runs(folder, options.runs)
         run_id = make_long_run(folder, options.points)
         rows = measure(folder / "runs", run_id, options.times)
-    table = Table(title=f"{options.runs:,} runs, and one with {options.points:,} points")
-    for column in ("what", "median and range"):
-        table.add_column(column)
-    for what, found in rows.items():
-        table.add_row(what, found)
-    Console(width=120).print(table)
-    amounts = {"runs": options.runs, "points": options.points}
-    write_results("page", {**amounts, "rows": rows}, options.json)
+    report("page", rows, options)
 
 
 if __name__ == "__main__":

@@ -150,21 +150,18 @@ def measure(page: Page, run_id: str, times: int) -> Rows:
     }
 
 
-def main() -> None:
-    """Measure, print a table, write JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def options_of(description: str, times: int) -> argparse.Namespace:
+    """Return what the command line asks for, of this benchmark and of the page's."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--points", type=int, default=1_000_000)
-    parser.add_argument("--times", type=int, default=30, help="answers when all is read")
-    parser.add_argument("--json", type=Path, help="folder for view.json")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        os.environ["TENSORBOARD_LOGGING_DIR"] = f"{folder}/board"
-        make_runs(folder, options.runs)
-        run_id = make_long_run(folder, options.points)
-        with served(folder / "runs") as page:
-            rows = measure(page, run_id, options.times)
+    parser.add_argument("--times", type=int, default=times, help="measurements of each kind")
+    parser.add_argument("--json", type=Path, help="folder for the results")
+    return parser.parse_args()
+
+
+def report(name: str, rows: Rows, options: argparse.Namespace) -> None:
+    """Print a table, and write JSON."""
     table = Table(title=f"{options.runs:,} runs, and one with {options.points:,} points")
     for column in ("what", "median and range"):
         table.add_column(column)
@@ -172,7 +169,20 @@ def main() -> None:
         table.add_row(what, found)
     Console(width=120).print(table)
     amounts = {"runs": options.runs, "points": options.points}
-    write_results("view", {**amounts, "rows": rows}, options.json)
+    write_results(name, {**amounts, "rows": rows}, options.json)
+
+
+def main() -> None:
+    """Measure, print a table, write JSON."""
+    options = options_of(__doc__, times=30)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ["TENSORBOARD_LOGGING_DIR"] = f"{folder}/board"
+        make_runs(folder, options.runs)
+        run_id = make_long_run(folder, options.points)
+        with served(folder / "runs") as page:
+            rows = measure(page, run_id, options.times)
+    report("view", rows, options)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from multitrack.trackers.journal import (
     whole_size,
 )
 from multitrack.trackers.locks import is_locked
+from multitrack.trackers.names import merge
 from multitrack.trackers.records import (
     AnyRecord,
     Artifact,
@@ -334,13 +335,3 @@ _TAKE: dict[type[Record], Callable[[History, Any], None]] = {
     End: _end,
 }
 """What a record adds to a history, by its type; anything else is counted by its name."""
-
-
-def merge(tree: Tree, values: Tree) -> None:
-    """Add values to a tree of params; later ones win."""
-    for key, value in values.items():
-        inner = tree.get(key)
-        if isinstance(value, dict) and isinstance(inner, dict):
-            merge(inner, value)
-        else:
-            tree[key] = value

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from multitrack.trackers.folder import RunFolder
-from multitrack.trackers.history import merge
 from multitrack.trackers.journal import Entry
+from multitrack.trackers.names import merge
 from multitrack.trackers.records import AnyRecord, Header, Metrics, Params, Scalar, Tags, Tree
 from multitrack.view.follow import Follower
 
