@@ -21,7 +21,7 @@ from multitrack.trackers.backends import _wandb_client as client
 from multitrack.trackers.backends import _wandb_log as log
 from multitrack.trackers.backends._wandb_settings import WandbSettings
 from multitrack.trackers.bounded import call_within
-from multitrack.trackers.names import escape, tag_word
+from multitrack.trackers.names import escape, merge, tag_word
 from multitrack.trackers.protocol import (
     Attachment,
     Parked,
@@ -127,7 +127,7 @@ class WandbTracker(Tracker):
     @stored_as("config, nested")
     def log_params(self, params: Params) -> None:
         """Merge the tree into the run's config."""
-        _merge(self._params, params.values)
+        merge(self._params, params.values)
         changed = {key: self._params[key] for key in params.values}
         self._config.update(changed, allow_val_change=True)
 
@@ -368,7 +368,7 @@ class WandbTracker(Tracker):
         """
         summary: Tree = {}
         for session in sessions:
-            _merge(self._params, session.params)
+            merge(self._params, session.params)
             summary |= session.summary
         self._config.update(self._params, allow_val_change=True)
         self._client.summary.update(summary)
@@ -417,14 +417,6 @@ def _about(header: Header) -> Tree:
     about: Tree = msgspec.to_builtins(header)
     kept = ("run_id", "host", "git", "command", "cwd", "versions")
     return {key: about[key] for key in kept if about.get(key)}
-
-
-def _merge(tree: Tree, later: Tree) -> None:
-    for key, value in later.items():
-        if isinstance(value, dict) and isinstance(tree.get(key), dict):
-            _merge(tree[key], value)
-        else:
-            tree[key] = value
 
 
 def _sync_command(folder: Path, run_id: str) -> str:
