@@ -20,8 +20,9 @@ def collect() -> dict[str, Any]:
         "numpy": (str(name), [int(k) for k in keys], int(position), int(has_gauss), float(gauss)),
         "cpu": torch.get_rng_state(),
     }
-    if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state()
+    if torch.accelerator.is_available():
+        kind, generators = _on_device()
+        states[kind] = generators.get_rng_state()
     return states
 
 
@@ -30,5 +31,14 @@ def restore(states: dict[str, Any]) -> None:
     random.setstate(states["python"])
     np.random.set_state(states["numpy"])  # noqa: NPY002 - the generator that users draw from
     torch.set_rng_state(states["cpu"])
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"])
+    if torch.accelerator.is_available():
+        kind, generators = _on_device()
+        if kind in states:
+            generators.set_rng_state(states[kind])
+
+
+def _on_device() -> tuple[str, Any]:
+    """Return the kind of device that this machine has, and PyTorch's module for it."""
+    device = torch.accelerator.current_accelerator()
+    assert device is not None  # there is one
+    return device.type, torch.get_device_module(device)
