@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import tiny
 import torch
+from torch import nn
 
 from multitrack.trainer import Trainer, TrainerCallback, TrainingArguments, TrainingInterrupted
 
@@ -263,6 +264,23 @@ def fsdp_stateless() -> None:
         shards()
     except ValueError as error:
         write(losses=losses, next=plain, refusal=str(error))
+
+
+def fsdp_other_weights() -> None:
+    """Go on with the checkpoint of a model with another layer, and of another width."""
+    refusals = []
+    with sharding_on_cpu():
+        one = shards()
+        one.train()
+        for change in ({"more": nn.Linear(4, 4)}, {"head": nn.Linear(8, 3)}):
+            other = shards()
+            for name, layer in change.items():
+                setattr(other.model, name, layer)
+            try:
+                other.train(FOLDER / "out" / "checkpoint-4")
+            except ValueError as error:
+                refusals.append(str(error))
+    write(refusals=refusals)
 
 
 torch.set_num_threads(1)

@@ -51,7 +51,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Do all tasks that end well, in one launch."""
     folder = tmp_path_factory.mktemp("two")
     tasks = ("train", "evaluate", "resume", "stream", "tracked", "every", "compiled")
-    launch(folder, *tasks, "fsdp", "fsdp_stateless")
+    launch(folder, *tasks, "fsdp", "fsdp_stateless", "fsdp_other_weights")
     return folder
 
 
@@ -217,3 +217,10 @@ def test_the_trainer_after_a_sharded_one_shards_only_if_asked(done: Path) -> Non
     for here in found(done / "fsdp_stateless"):
         assert here["next"] == "DistributedType.MULTI_GPU"
         assert here["refusal"] == "fsdp=True needs GPUs: accelerate does not shard on cpu"
+
+
+def test_every_process_refuses_the_shards_of_another_model(done: Path) -> None:
+    for one in found(done / "fsdp_other_weights"):
+        layer, width = one["refusals"]
+        assert "lacks none of them, and they lack more.bias, more.weight of it" in layer
+        assert "head.weight has shape (1, 8), and the model's (3, 8)" in width

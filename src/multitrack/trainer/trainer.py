@@ -18,10 +18,9 @@ from multitrack.trainer.callbacks.state import TrainerState
 from multitrack.trainer.checkpoints import saver, store
 from multitrack.trainer.checkpoints.atomic import sweep
 from multitrack.trainer.checkpoints.folders import find_checkpoint
-from multitrack.trainer.checkpoints.weights import load_weights, read_weights
 from multitrack.trainer.checks import check_trainer
 from multitrack.trainer.data.collate import Collator, choose_collator
-from multitrack.trainer.data.signature import Signature, uncompiled
+from multitrack.trainer.data.signature import Signature
 from multitrack.trainer.engine import build_accelerator, seed_all
 from multitrack.trainer.loop.evaluation import EvaluationLoop, Outcome
 from multitrack.trainer.loop.losses import LossFunction
@@ -283,11 +282,7 @@ class Trainer(TrainerParts):
         if best is None:
             return
         if self.args.load_best_model_at_end:
-            if store.is_sharded(self.accelerator):
-                weights = read_weights(Path(best)) if self.args.should_save else {}
-                store.scatter_weights(self.model, weights)
-            else:
-                load_weights(uncompiled(self.model), Path(best))
+            store.load_model(self.accelerator, self.model, Path(best))
         if self.args.save_total_limit == 1:
             saver.delete_superseded(self, Path(best))
 

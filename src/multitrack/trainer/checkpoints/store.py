@@ -21,6 +21,7 @@ from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
 
 from multitrack.trackers.values import as_tree
 from multitrack.trainer.checkpoints import rng
+from multitrack.trainer.checkpoints.weights import load_weights, misfit, read_weights
 from multitrack.trainer.data.signature import uncompiled
 
 OPTIMIZER_FILE = "optimizer.pt"
@@ -66,9 +67,16 @@ def gather_weights(accelerator: Accelerator, model: Any) -> dict[str, Any]:
     return weights
 
 
-def scatter_weights(model: Any, weights: dict[str, Any]) -> None:
-    """Set all weights of a sharded model; the first process has them, every process calls this."""
-    set_model_state_dict(model, weights, options=_whole(broadcast=True))
+def load_model(accelerator: Accelerator, model: Any, folder: Path) -> None:
+    """Read a checkpoint's weights into the model; every process must call this.
+
+    Raises:
+        ValueError: the folder has no weights, or they are those of another model.
+    """
+    if is_sharded(accelerator):
+        _scatter_weights(accelerator, model, folder)
+    else:
+        load_weights(uncompiled(model), folder)
 
 
 def gather_optimizer(accelerator: Accelerator, model: Any, optimizer: Any) -> dict[str, Any]:
@@ -130,6 +138,20 @@ def restore_generators(folder: Path, rank: int, world_size: int) -> None:
 def read(path: Path) -> Any:
     """Return what `torch.save` wrote, on the CPU; nothing in the file is executed."""
     return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _scatter_weights(accelerator: Accelerator, model: Any, folder: Path) -> None:
+    """Hand out the weights that the first process reads, or let all refuse them as it does."""
+    weights: dict[str, Any] = {}
+    problem = None
+    own = {} if is_fsdp1(accelerator) else get_model_state_dict(model)
+    if accelerator.is_main_process:
+        weights = read_weights(folder)
+        problem = misfit(own, weights) if own else None
+    [problem] = broadcast_object_list([problem])
+    if problem:
+        raise ValueError(f"the weights in {folder} do not fit the model: {problem}")
+    set_model_state_dict(model, weights, options=_whole(broadcast=True))
 
 
 def _scatter_optimizer(accelerator: Accelerator, model: Any, optimizer: Any, path: Path) -> None:

@@ -10,9 +10,12 @@ import safetensors.torch
 import torch
 from accelerate.utils import clean_state_dict_for_safetensors
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
+SHOWN_WEIGHTS = 8
+"""Weights that a message names, where a large model has thousands."""
 
 
 def save_weights(model: Any, weights: dict[str, torch.Tensor], folder: Path) -> None:
@@ -54,21 +57,41 @@ def load_weights(model: nn.Module, folder: Path) -> None:
     Raises:
         ValueError: the folder has no weights, or they are those of another model.
     """
-    try:
-        outcome = model.load_state_dict(read_weights(folder), strict=False)
-    except RuntimeError as error:  # shapes differ
-        raise ValueError(f"the weights in {folder} do not fit the model: {error}") from None
-    missing = _without_aliases(model, outcome.missing_keys)
-    if missing or outcome.unexpected_keys:
-        raise ValueError(
-            f"the weights in {folder} do not fit the model: it lacks "
-            f"{', '.join(outcome.unexpected_keys) or 'none'} of them, and they lack "
-            f"{', '.join(missing) or 'none'} of it"
+    weights = read_weights(folder)
+    if problem := misfit(model.state_dict(), weights):
+        raise ValueError(f"the weights in {folder} do not fit the model: {problem}")
+    model.load_state_dict(weights, strict=False)  # weights that are tied are read once
+
+
+def misfit(own: dict[str, Any], read: dict[str, torch.Tensor]) -> str | None:
+    """Return how weights that were read differ from a model's own; None if they fit."""
+    missing = _without_aliases(own, own.keys() - read.keys())
+    unexpected = sorted(read.keys() - own.keys())
+    if missing or unexpected:
+        return (
+            f"it lacks {_shown(unexpected, ', ') or 'none'} of them, and they lack "
+            f"{_shown(missing, ', ') or 'none'} of it"
         )
+    shapes = [
+        f"{name} has shape {tuple(tensor.shape)}, and the model's {tuple(own[name].shape)}"
+        for name, tensor in read.items()
+        if tensor.shape != own[name].shape
+    ]
+    return _shown(shapes, "; ") or None
 
 
-def _without_aliases(model: nn.Module, missing: list[str]) -> list[str]:
+def _shown(parts: list[str], separator: str) -> str:
+    """Return the first few parts as one text, and how many there are besides."""
+    few = separator.join(parts[:SHOWN_WEIGHTS])
+    return few if len(parts) <= SHOWN_WEIGHTS else f"{few} and {len(parts) - SHOWN_WEIGHTS} more"
+
+
+def _without_aliases(own: dict[str, Any], missing: set[str]) -> list[str]:
     """Return the missing weights that are not the same memory as a weight that was read."""
-    own = dict(model.state_dict(keep_vars=True))
-    read = {own[name].data_ptr() for name in own if name not in missing}
-    return [name for name in missing if own[name].data_ptr() not in read]
+    read = {_memory_of(own[name]) for name in own if name not in missing}
+    return sorted(name for name in missing if _memory_of(own[name]) not in read)
+
+
+def _memory_of(tensor: Any) -> int:
+    part = tensor.to_local() if isinstance(tensor, DTensor) else tensor
+    return int(part.data_ptr())

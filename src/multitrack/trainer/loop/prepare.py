@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 from accelerate.optimizer import AcceleratedOptimizer
 
 from multitrack.trainer.checkpoints import store
-from multitrack.trainer.checkpoints.weights import load_weights, read_weights
-from multitrack.trainer.data.signature import uncompiled
 from multitrack.trainer.loop.meter import LossMeter
 from multitrack.trainer.loop.plan import Plan
 from multitrack.trainer.loop.progress import Progress
@@ -27,11 +25,10 @@ def prepare_training(trainer: Trainer, max_steps: int, checkpoint: Path | None) 
     accelerator = trainer.accelerator
     sharded = store.is_sharded(accelerator)
     if checkpoint is not None and not sharded:
-        load_weights(uncompiled(trainer.model), checkpoint)
+        store.load_model(accelerator, trainer.model, checkpoint)
     model = _prepare_model(trainer)
-    if sharded and checkpoint is not None:
-        weights = read_weights(checkpoint) if trainer.args.should_save else {}
-        store.scatter_weights(model, weights)
+    if checkpoint is not None and sharded:
+        store.load_model(accelerator, model, checkpoint)
     trainer.create_scheduler(max_steps)
     if checkpoint is not None:
         _load_optimization(trainer, model, checkpoint)
