@@ -439,12 +439,45 @@ def test_our_fields_are_theirs_with_their_types_and_defaults(tmp_path: Path) -> 
     }
 
 
+def test_their_parser_reads_our_arguments() -> None:
+    @dataclasses.dataclass
+    class WithMore(ours.TrainingArguments):
+        block_size: int = 0
+
+    parser = theirs.HfArgumentParser((WithMore,))
+    line = (
+        "--output_dir out --do_train --bf16 --no_dataloader_pin_memory --lr_scheduler_type cosine "
+        '--lr_scheduler_kwargs {"num_cycles":2} --eval_strategy steps --eval_steps 0.5 '
+        "--label_names a b --report_to none --resume_from_checkpoint true --block_size 8"
+    )
+    (args,) = parser.parse_args_into_dataclasses(line.split())
+    assert args == WithMore(
+        "out",
+        do_train=True,
+        bf16=True,
+        dataloader_pin_memory=False,
+        lr_scheduler_type="cosine",
+        lr_scheduler_kwargs={"num_cycles": 2},
+        eval_strategy="steps",
+        eval_steps=0.5,
+        label_names=["a", "b"],
+        resume_from_checkpoint="true",
+        block_size=8,
+    )
+
+
 def test_fields_of_theirs_that_are_not_ours_are_all_told() -> None:
     names, own = (
         {field.name for field in dataclasses.fields(library.TrainingArguments) if field.init}
         for library in (theirs, ours)
     )
     assert ABSENT.keys() == names - own
+    reference = {
+        field.name: field.default for field in dataclasses.fields(theirs.TrainingArguments)
+    }
+    assert {name: default for name, (default, _) in ABSENT.items()} == {
+        name: reference[name] for name in ABSENT
+    }
     guide = (Path(__file__).parents[2] / "docs" / "guides" / "trainer.md").read_text()
     listed = guide.split("**Not there**")[1]
     assert set(re.findall(r"`(\w+)`", listed)) >= names - own

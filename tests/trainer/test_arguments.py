@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,15 +135,54 @@ def test_an_unknown_name_is_told_with_the_nearest() -> None:
 def test_an_argument_of_transformers_alone_is_told_with_what_to_do(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    message = "do_train of transformers is not there; call trainer.train()"
+    message = "deepspeed of transformers is not there; use fsdp to shard a model"
     with pytest.raises(TypeError, match=re.escape(message)):
-        TrainingArguments("out", do_train=True)
+        TrainingArguments("out", deepspeed="zero.json")
     with pytest.raises(ValueError, match=re.escape(message)):
-        TrainingArguments.from_dict({"do_train": True})
-    for option in ("--do-train", "--do_train=true"):
+        TrainingArguments.from_dict({"deepspeed": "zero.json"})
+    for option in ("--deepspeed", "--deepspeed=zero.json"):
         with pytest.raises(SystemExit):
             TrainingArguments.from_command_line([option])
         assert message in capsys.readouterr().err
+
+
+def test_an_argument_of_transformers_4_is_told_with_what_to_do() -> None:
+    with pytest.raises(TypeError, match="no_cuda of transformers 4 is not there; use use_cpu"):
+        TrainingArguments("out", no_cuda=True)
+
+
+def test_an_absent_argument_may_be_given_if_it_asks_for_nothing() -> None:
+    given = {"push_to_hub": False, "hub_token": None, "label_smoothing_factor": 0.0}
+    args = TrainingArguments("out", **given)
+    assert args == TrainingArguments.from_dict({"output_dir": "out", **given})
+    assert (args.push_to_hub, args.hub_token, args.label_smoothing_factor) == (False, None, 0.0)
+    assert not given.keys() & args.to_dict().keys()
+    with pytest.raises(AttributeError, match="'TrainingArguments' object has no attribute 'nope'"):
+        args.nope  # noqa: B018 - the look is what raises
+
+
+def test_scripts_may_ask_whether_to_train() -> None:
+    args = TrainingArguments.from_command_line(["--do-train", "--eval-strategy", "epoch"])
+    assert (args.do_train, args.do_eval, args.do_predict) == (True, True, False)
+    assert TrainingArguments("out").do_eval is False
+
+
+def test_what_scripts_ask_of_their_process() -> None:
+    args = TrainingArguments("out")
+    assert (args.local_rank, args.parallel_mode.value) == (0, "not_parallel")
+    logging.getLogger("multitrack").setLevel(logging.ERROR)
+    try:
+        assert args.get_process_log_level() == logging.ERROR
+    finally:
+        logging.getLogger("multitrack").setLevel(logging.NOTSET)
+    with args.main_process_first(desc="map"):
+        done = True
+    assert done
+
+
+def test_dictionaries_may_be_given_as_json() -> None:
+    args = TrainingArguments("out", lr_scheduler_kwargs='{"num_cycles": 2}')  # type: ignore[arg-type]
+    assert args.lr_scheduler_kwargs == {"num_cycles": 2}
 
 
 @pytest.mark.parametrize(

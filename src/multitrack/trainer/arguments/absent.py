@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
+_AT_ONCE = (
+    "compute_metrics gets all batches at once; use eval_accumulation_steps to take them off the "
+    "device"
+)
 _CHECKPOINTING = "use gradient_checkpointing and gradient_checkpointing_kwargs"
+_GROUPS = "override get_train_dataloader to group samples by length"
 _HALF = "evaluation has the mixed precision of training: use bf16 or fp16"
 _HUB = "upload the folder of a checkpoint yourself, for example in a callback's on_save"
 _KERNELS = "apply Liger kernels to the model before you give it to the Trainer"
@@ -13,50 +19,71 @@ _LEVEL = 'set the level of the logger: logging.getLogger("multitrack").setLevel(
 _SHARDING = "use fsdp to shard a model"
 _SPACE = "set TRACKIO_SPACE_ID and TRACKIO_BUCKET_ID in the environment"
 
-ABSENT: dict[str, str] = {
-    "accelerator_config": "the other arguments set accelerate up; leave it out",
-    "activation_checkpointing": _CHECKPOINTING,
-    "activation_checkpointing_kwargs": _CHECKPOINTING,
-    "auto_find_batch_size": "set per_device_train_batch_size",
-    "batch_eval_metrics": "compute_metrics gets all batches at once; use eval_accumulation_steps "
-    "to take them off the device",
-    "bf16_full_eval": _HALF,
-    "ddp_static_graph": "leave it out, or set ddp_find_unused_parameters=False",
-    "debug": "leave it out, or call torch.autograd.set_detect_anomaly(True)",
-    "deepspeed": _SHARDING,
-    "do_eval": "call trainer.evaluate(), or set eval_strategy",
-    "do_predict": "call trainer.predict(...)",
-    "do_train": "call trainer.train()",
-    "enable_jit_checkpoint": "leave it out: SIGTERM always saves a checkpoint",
-    "eval_do_concat_batches": "leave it out: batches are always put together",
-    "eval_use_gather_object": "let the model return tensors",
-    "fp16_full_eval": _HALF,
-    "hub_always_push": _HUB,
-    "hub_model_id": _HUB,
-    "hub_private_repo": _HUB,
-    "hub_revision": _HUB,
-    "hub_strategy": _HUB,
-    "hub_token": _HUB,
-    "label_smoothing_factor": "pass compute_loss_func with torch's "
-    "cross_entropy(..., label_smoothing=...)",
-    "length_column_name": "override get_train_dataloader to group samples by length",
-    "liger_kernel_config": _KERNELS,
-    "local_rank": "leave it out: torchrun and accelerate launch tell it",
-    "log_level": _LEVEL,
-    "log_level_replica": _LEVEL,
-    "log_on_each_node": _LEVEL,
-    "neftune_noise_alpha": "add the noise in the model's forward",
-    "optim_target_modules": "pass optimizers to the Trainer",
-    "parallelism_config": _SHARDING,
-    "push_to_hub": _HUB,
-    "save_on_each_node": "put output_dir on storage that all machines share",
-    "torch_empty_cache_steps": "call torch.cuda.empty_cache() in a callback's on_step_end",
-    "trackio_bucket_id": _SPACE,
-    "trackio_space_id": _SPACE,
-    "trackio_static_space_id": "make a static Space of the runs with Trackio itself",
-    "use_liger_kernel": _KERNELS,
+ABSENT: dict[str, tuple[Any, str]] = {
+    "accelerator_config": (None, "the other arguments set accelerate up; leave it out"),
+    "activation_checkpointing": (None, _CHECKPOINTING),
+    "activation_checkpointing_kwargs": (None, _CHECKPOINTING),
+    "auto_find_batch_size": (False, "set per_device_train_batch_size"),
+    "batch_eval_metrics": (False, _AT_ONCE),
+    "bf16_full_eval": (False, _HALF),
+    "ddp_static_graph": (None, "leave it out, or set ddp_find_unused_parameters=False"),
+    "debug": ("", "leave it out, or call torch.autograd.set_detect_anomaly(True)"),
+    "deepspeed": (None, _SHARDING),
+    "enable_jit_checkpoint": (False, "leave it out: SIGTERM always saves a checkpoint"),
+    "eval_do_concat_batches": (True, "leave it out: batches are always put together"),
+    "eval_use_gather_object": (False, "let the model return tensors"),
+    "fp16_full_eval": (False, _HALF),
+    "hub_always_push": (False, _HUB),
+    "hub_model_id": (None, _HUB),
+    "hub_private_repo": (None, _HUB),
+    "hub_revision": (None, _HUB),
+    "hub_strategy": ("every_save", _HUB),
+    "hub_token": (None, _HUB),
+    "label_smoothing_factor": (
+        0.0,
+        "pass compute_loss_func with torch's cross_entropy(..., label_smoothing=...)",
+    ),
+    "length_column_name": ("length", _GROUPS),
+    "liger_kernel_config": (None, _KERNELS),
+    "local_rank": (-1, "leave it out: torchrun and accelerate launch tell it"),
+    "log_level": ("passive", _LEVEL),
+    "log_level_replica": ("warning", _LEVEL),
+    "log_on_each_node": (True, _LEVEL),
+    "neftune_noise_alpha": (None, "add the noise in the model's forward"),
+    "optim_target_modules": (None, "pass optimizers to the Trainer"),
+    "parallelism_config": (None, _SHARDING),
+    "push_to_hub": (False, _HUB),
+    "save_on_each_node": (False, "put output_dir on storage that all machines share"),
+    "torch_empty_cache_steps": (
+        None,
+        "call torch.cuda.empty_cache() in a callback's on_step_end",
+    ),
+    "trackio_bucket_id": (None, _SPACE),
+    "trackio_space_id": (None, _SPACE),
+    "trackio_static_space_id": (None, "make a static Space of the runs with Trackio itself"),
+    "use_liger_kernel": (False, _KERNELS),
 }
-"""What to do without them, by name."""
+"""Their defaults in transformers, which ask for nothing, and what to do without them, by name."""
+
+REMOVED: dict[str, str] = {
+    "group_by_length": _GROUPS,
+    "half_precision_backend": "leave it out: PyTorch's own is used",
+    "logging_dir": "set TENSORBOARD_LOGGING_DIR in the environment",
+    "no_cuda": "use use_cpu",
+    "overwrite_output_dir": "leave it out: a training begins anew unless it is told to resume",
+    "save_safetensors": "leave it out: weights are always saved as safetensors",
+    "use_mps_device": "leave it out: the device is found",
+}
+"""What to do without arguments that transformers itself had until its version 5, by name."""
+
+
+def without_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments without those of transformers that are absent, but ask for nothing."""
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in ABSENT or value != ABSENT[name][0]
+    }
 
 
 def unknown(given: Iterable[str], names: Collection[str]) -> list[str]:
@@ -66,7 +93,9 @@ def unknown(given: Iterable[str], names: Collection[str]) -> list[str]:
 
 def _sentence(name: str, names: Collection[str]) -> str:
     if name in ABSENT:
-        return f"{name} of transformers is not there; {ABSENT[name]}"
+        return f"{name} of transformers is not there; {ABSENT[name][1]}"
+    if name in REMOVED:
+        return f"{name} of transformers 4 is not there; {REMOVED[name]}"
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"there is no argument {name!r}{hint}"

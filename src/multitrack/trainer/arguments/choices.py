@@ -74,3 +74,10 @@ class TokenCount(Choice):
     NO = "no"
     ALL = "all"
     NON_PADDING = "non_padding"
+
+
+class ParallelMode(Choice):
+    """Whether one process trains, or several together."""
+
+    NOT_PARALLEL = "not_parallel"
+    DISTRIBUTED = "distributed"

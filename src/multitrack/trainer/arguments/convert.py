@@ -19,6 +19,14 @@ def hints() -> dict[str, Any]:
     return get_type_hints(Fields)
 
 
+def as_text_or_type() -> dict[str, Any]:
+    """Return a type for each field that text alone can give: where there are several, or none."""
+    found = {name: {_origin(option) for option in _options(hint)} for name, hint in hints().items()}
+    return {
+        name: str | None for name, kinds in found.items() if dict in kinds or kinds > {bool, str}
+    }
+
+
 def helps() -> dict[str, str]:
     """Return what every field means."""
     annotated = get_type_hints(Fields, include_extras=True)
@@ -30,7 +38,8 @@ def convert_all(values: dict[str, Any], *, from_text: bool) -> tuple[dict[str, A
 
     Args:
         values: by name; those that are no fields of ours, but of a subclass, stay as they are.
-        from_text: whether numbers, booleans and dictionaries may be written as strings.
+        from_text: whether numbers and booleans may be written as strings; dictionaries always
+            may, as JSON.
     """
     fields = hints()
     converted, problems = dict(values), []
@@ -58,8 +67,10 @@ def convert(value: Any, hint: Any, *, from_text: bool) -> Any:
     plain = _plain(value)
     if isinstance(plain, float) and plain.is_integer() and int in kinds:
         plain = int(plain)
-    if from_text:
-        plain = _from_text(plain, kinds)
+    if isinstance(plain, str) and dict in kinds:
+        plain = msgspec.json.decode(plain)
+    if from_text and list in kinds:
+        plain = _split(plain)
     return msgspec.convert(plain, hint, strict=not from_text)
 
 
@@ -125,12 +136,10 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple | set) else value
 
 
-def _from_text(value: Any, kinds: set[Any]) -> Any:
-    """Take apart the text of a dictionary (JSON), or of a list (with commas)."""
-    if isinstance(value, str) and dict in kinds:
-        return msgspec.json.decode(value)
-    if isinstance(value, str) and list in kinds:
+def _split(value: Any) -> Any:
+    """Take apart the text of a list, with commas."""
+    if isinstance(value, str):
         value = [value]
-    if isinstance(value, list) and list in kinds:
+    if isinstance(value, list):
         return [part.strip() for item in value for part in str(item).split(",") if part.strip()]
     return value

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import torch
 from accelerate import PartialState
+
+from multitrack.trainer.arguments.choices import ParallelMode
 
 
 class Environment:
@@ -53,6 +58,16 @@ class Environment:
         return int(self.process.local_process_index)
 
     @property
+    def local_rank(self) -> int:
+        """Another name of `local_process_index`, which older scripts have."""
+        return self.local_process_index
+
+    @property
+    def parallel_mode(self) -> ParallelMode:
+        """Whether several processes train together."""
+        return ParallelMode.DISTRIBUTED if self.world_size > 1 else ParallelMode.NOT_PARALLEL
+
+    @property
     def n_gpu(self) -> int:
         """GPUs that this process drives: one, or none."""
         return int(self.device.type != "cpu")
@@ -76,3 +91,20 @@ class Environment:
     def eval_batch_size(self) -> int:
         """Samples in an evaluation batch on this process."""
         return self.per_device_eval_batch_size
+
+    @contextlib.contextmanager
+    def main_process_first(self, local: bool = True, desc: str = "work") -> Iterator[None]:
+        """Let the others wait until the first process has done something, such as a ``map``.
+
+        Args:
+            local: whether the first of every machine goes first, not the first of all.
+            desc: what is done; for the reader.
+        """
+        process = self.process
+        first = process.local_main_process_first if local else process.main_process_first
+        with first():
+            yield
+
+    def get_process_log_level(self) -> int:
+        """Return the level of multitrack's logger, for scripts that set others to the same."""
+        return logging.getLogger("multitrack").getEffectiveLevel()

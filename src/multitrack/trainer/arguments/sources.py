@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from multitrack.trainer.arguments.absent import unknown
+from multitrack.trainer.arguments.absent import unknown, without_defaults
 from multitrack.trainer.arguments.convert import allowed, helps, hints
 from multitrack.trainer.arguments.fields import Fields
 
@@ -20,7 +20,7 @@ def known(values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return the values whose names are arguments, and a sentence for each other name."""
     names = [field.name for field in dataclasses.fields(Fields)]
     found = {name: value for name, value in values.items() if name in names}
-    return found, unknown(values, names)
+    return found, unknown(without_defaults(values), names)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -65,7 +65,8 @@ def parse(parser: ArgumentParser, argv: Sequence[str] | None) -> Namespace:
     namespace, rest = parser.parse_known_args(argv)
     if rest:
         options = [word[2:].partition("=")[0] for word in rest if word.startswith("--")]
-        _, problems = known({option.replace("-", "_"): None for option in options})
+        names = [field.name for field in dataclasses.fields(Fields)]
+        problems = unknown([option.replace("-", "_") for option in options], names)
         parser.error("; ".join(problems) or f"unrecognized arguments: {' '.join(rest)}")
     return namespace
 

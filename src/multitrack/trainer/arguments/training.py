@@ -8,15 +8,15 @@ import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from multitrack.trackers.redact import redact_tree
 from multitrack.trackers.registry import resolve
 from multitrack.trainer.arguments import sources
-from multitrack.trainer.arguments.absent import unknown
+from multitrack.trainer.arguments.absent import ABSENT, unknown, without_defaults
 from multitrack.trainer.arguments.checks import find_problems
 from multitrack.trainer.arguments.choices import IntervalStrategy, SchedulerType, TokenCount
-from multitrack.trainer.arguments.convert import convert_all, dump
+from multitrack.trainer.arguments.convert import as_text_or_type, convert_all, dump
 from multitrack.trainer.arguments.environment import Environment
 from multitrack.trainer.arguments.fields import Fields
 
@@ -24,11 +24,24 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Sequence
 
-    from typing_extensions import Self
+Made = TypeVar("Made")
+
+
+class ArgumentNames(type):
+    """Refuses unknown names, before the constructor that dataclass writes would."""
+
+    def __call__(cls: type[Made], *args: Any, **values: Any) -> Made:
+        """Construct the arguments; those of transformers that ask for nothing may be given."""
+        values = without_defaults(values)
+        names = [field.name for field in dataclasses.fields(cast("Any", cls))]
+        if problems := unknown(values, names):
+            raise TypeError(as_list(problems))
+        made: Made = type.__call__(cls, *args, **values)
+        return made
 
 
 @dataclass(repr=False)
-class TrainingArguments(Fields, Environment):
+class TrainingArguments(Fields, Environment, metaclass=ArgumentNames):
     """What a training is told: transformers' names, types and defaults.
 
     They come from code, from a dict (`from_dict`), from a JSON or YAML file (`from_file`) or
@@ -47,12 +60,6 @@ class TrainingArguments(Fields, Environment):
         )
         ```
     """
-
-    def __new__(cls, *_args: Any, **values: Any) -> Self:
-        """Refuse unknown names, before the constructor that dataclass writes would."""
-        if problems := unknown(values, [field.name for field in dataclasses.fields(cls)]):
-            raise TypeError(as_list(problems))
-        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         values, problems = convert_all(vars(self), from_text=False)
@@ -150,6 +157,7 @@ class TrainingArguments(Fields, Environment):
         if isinstance(self.include_num_input_tokens_seen, bool):
             counted = TokenCount.ALL if self.include_num_input_tokens_seen else TokenCount.NO
             self.include_num_input_tokens_seen = counted
+        self.do_eval |= self.eval_strategy != IntervalStrategy.NO
         if self.eval_strategy == IntervalStrategy.STEPS and not self.eval_steps:
             self.eval_steps = self.logging_steps
         if self.disable_tqdm is None:
@@ -165,11 +173,23 @@ class TrainingArguments(Fields, Environment):
         if self.greater_is_better is None and self.metric_for_best_model is not None:
             self.greater_is_better = not self.metric_for_best_model.endswith("loss")
 
+    if not TYPE_CHECKING:  # type checkers should find misspelt names
+
+        def __getattr__(self, name: str) -> Any:
+            """Return what an argument of transformers that is not there has as its default."""
+            if name in ABSENT:
+                return ABSENT[name][0]
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     def __repr__(self) -> str:
         shown = self.to_dict()
         names = sorted(field.name for field in dataclasses.fields(self))
         lines = "".join(f"    {name}={shown[name]!r},\n" for name in names)
         return f"{type(self).__name__}(\n{lines})"
+
+
+# What transformers' HfArgumentParser reads: it has no options for other unions of types.
+TrainingArguments.__annotations__.update(as_text_or_type())
 
 
 def refuse(problems: list[str]) -> None:
