@@ -179,3 +179,10 @@ class Fields:
     fsdp_config: Annotated[
         dict[str, Any] | None, "Arguments of accelerate's FullyShardedDataParallelPlugin."
     ] = None
+
+    # For scripts that ask for them; the Trainer does not
+    do_train: Annotated[bool, "Whether a script should train."] = False
+    do_eval: Annotated[
+        bool, "Whether a script should evaluate; true if eval_strategy is not no."
+    ] = False
+    do_predict: Annotated[bool, "Whether a script should predict."] = False
