@@ -18,6 +18,7 @@ import numpy as np
 import tiny
 import torch
 from torch import nn
+from torch.distributed.fsdp import FSDPModule
 
 from multitrack.trainer import Trainer, TrainerCallback, TrainingArguments, TrainingInterrupted
 
@@ -43,9 +44,9 @@ def trainer(*callbacks: Any, count: int = 13, **options: Any) -> Trainer:
         "use_cpu": True,
     }
     dropout = options.pop("dropout", 0.0)
-    own = {n: options.pop(n) for n in ("compute_metrics", "train") if n in options}
+    own = {n: options.pop(n) for n in ("compute_metrics", "train", "model") if n in options}
     return Trainer(
-        tiny.TinyModel(dropout=dropout),
+        own.get("model", tiny.TinyModel)(dropout=dropout),
         TrainingArguments(str(FOLDER / "out"), **{**defaults, **options}),
         train_dataset=own.get("train", tiny.samples(44)),
         eval_dataset=tiny.samples(count, seed=2),
@@ -214,11 +215,17 @@ class LikesStepFour(TrainerCallback):
         kwargs["metrics"]["eval_score"] = -abs(state.global_step - 4)
 
 
+class Layered(tiny.TinyModel):
+    """Names its layers, as models of transformers do."""
+
+    _no_split_modules = ("Linear",)
+
+
 def shards(**options: Any) -> Trainer:
     """Make a Trainer that shards, and saves and evaluates every other step."""
     every = {"eval_strategy": "steps", "save_strategy": "steps", "eval_steps": 2, "save_steps": 2}
     best = {"load_best_model_at_end": True, "metric_for_best_model": "score"}
-    return trainer(LikesStepFour, fsdp=True, max_steps=8, **every, **best, **options)
+    return trainer(LikesStepFour, model=Layered, fsdp=True, max_steps=8, **every, **best, **options)
 
 
 def fsdp() -> None:
@@ -238,6 +245,7 @@ def fsdp() -> None:
             one = shards(gradient_accumulation_steps=2)
             found["before"] = one.evaluate()["eval_loss"]
             found["shard"] = [p.to_local().numel() for p in one.model.parameters()]
+            found["layers"] = [n for n, m in one.model.named_modules() if isinstance(m, FSDPModule)]
             found["predicted"] = one.predict(tiny.samples(11, seed=5)).predictions.tolist()
             found["loss"] = one.train().training_loss
             found["best"] = whole_weights(one)
@@ -257,7 +265,7 @@ def fsdp_stateless() -> None:
     with sharding_on_cpu():
         one = shards(optim="sgd")
         losses = [one.train().training_loss]
-        again = shards(optim="sgd")
+        again = shards(optim="sgd", fsdp_config={"activation_checkpointing": True})
         losses.append(again.train(FOLDER / "out" / "checkpoint-4").training_loss)
         plain = str(trainer().accelerator.distributed_type)
     try:

@@ -72,6 +72,8 @@ def test_what_follows_from_other_arguments() -> None:
         ({"fp16": True, "use_cpu": True}, "fp16 needs a GPU"),
         ({"bf16": True, "fp16": True}, "exclude each other"),
         ({"fsdp_config": {"a": 1}}, "without fsdp=True has no effect"),
+        ({"fsdp": True, "fsdp_config": {"wrap": 1}}, "use_orig_params, not wrap"),
+        ({"fsdp": True, "fsdp_config": {"fsdp_version": 1}}, "version may be 2 alone, not 1"),
         ({"dataloader_persistent_workers": True}, "needs dataloader_num_workers"),
         ({"dataloader_multiprocessing_context": "fork"}, "needs dataloader_num_workers"),
         ({"dataloader_multiprocessing_context": "x", "dataloader_num_workers": 1}, "may be fork"),

@@ -197,6 +197,7 @@ def test_a_sharded_training_is_that_of_one_process(done: Path, tmp_path: Path) -
         assert here["best"] == pytest.approx(best, abs=1e-5)
         assert here["evaluated"] == pytest.approx(one.evaluate()["eval_loss"], rel=1e-4)
     assert one.train().training_loss == pytest.approx(first["second"], rel=1e-4)
+    assert {"", "hidden", "head"} <= set(first["layers"])
     assert [sum(pair) for pair in zip(first["shard"], second["shard"], strict=True)] == [
         parameter.numel() for parameter in one.model.parameters()
     ]

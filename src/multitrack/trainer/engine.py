@@ -17,6 +17,7 @@ from accelerate.utils import (
     set_seed,
 )
 
+from multitrack.trainer.arguments.sharding import plugin_options
 from multitrack.trainer.checkpoints.store import is_sharded
 
 if TYPE_CHECKING:
@@ -54,6 +55,10 @@ def build_accelerator(args: TrainingArguments) -> Accelerator:
         )
     if args.fsdp and not is_sharded(accelerator):
         raise ValueError(f"fsdp=True needs GPUs: accelerate does not shard on {args.device.type}")
+    if is_sharded(accelerator) and not accelerator.is_fsdp2:
+        raise ValueError(
+            "FSDP 1 is not supported: use fsdp=True, or --fsdp_version 2 of accelerate launch"
+        )
     return accelerator
 
 
@@ -107,4 +112,4 @@ def _dynamo(args: TrainingArguments) -> TorchDynamoPlugin | None:
 def _fsdp(args: TrainingArguments) -> FullyShardedDataParallelPlugin | None:
     if not args.fsdp:
         return None
-    return FullyShardedDataParallelPlugin(**{"fsdp_version": 2, **(args.fsdp_config or {})})
+    return FullyShardedDataParallelPlugin(**plugin_options(args.fsdp_config))

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from multitrack.trainer.arguments.choices import SaveStrategy
 from multitrack.trainer.arguments.fields import Fields
+from multitrack.trainer.arguments.sharding import sharding_problems
 
 
 def find_problems(args: Fields) -> Iterator[str]:
@@ -92,6 +93,8 @@ def _precision(args: Fields) -> Iterator[str]:
         yield "fp16 needs a GPU, and use_cpu rules it out; use bf16"
     if args.fsdp_config and not args.fsdp:
         yield "fsdp_config without fsdp=True has no effect"
+    elif args.fsdp:
+        yield from sharding_problems(args.fsdp_config)
     if args.fsdp and args.save_only_model and args.load_best_model_at_end:
         yield "fsdp cannot load the best model from checkpoints that save_only_model writes"
 

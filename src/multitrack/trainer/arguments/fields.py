@@ -177,7 +177,9 @@ class Fields:
     ddp_broadcast_buffers: Annotated[bool | None, "DDP's broadcast_buffers."] = None
     fsdp: Annotated[bool, "Shard model and optimizer over the devices, with FSDP."] = False
     fsdp_config: Annotated[
-        dict[str, Any] | None, "Arguments of accelerate's FullyShardedDataParallelPlugin."
+        dict[str, Any] | None,
+        "How to shard, such as the classes of layers that are shards of their own "
+        "(transformer_layer_cls_to_wrap), activation_checkpointing or cpu_offload.",
     ] = None
 
     # For scripts that ask for them; the Trainer does not

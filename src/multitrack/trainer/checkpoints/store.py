@@ -17,11 +17,11 @@ from torch.distributed.checkpoint.state_dict import (
     set_model_state_dict,
     set_optimizer_state_dict,
 )
-from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
+from torch.distributed.fsdp import FSDPModule
 
 from multitrack.trackers.values import as_tree
 from multitrack.trainer.checkpoints import rng
-from multitrack.trainer.checkpoints.weights import load_weights, misfit, read_weights
+from multitrack.trainer.checkpoints.weights import load_weights, read_fitting_weights
 from multitrack.trainer.data.signature import uncompiled
 
 OPTIMIZER_FILE = "optimizer.pt"
@@ -36,15 +36,10 @@ def is_sharded(accelerator: Accelerator) -> bool:
     return bool(accelerator.distributed_type == DistributedType.FSDP)
 
 
-def is_fsdp1(accelerator: Accelerator) -> bool:
-    """Tell whether they are spread by FSDP 1, the older of two ways."""
-    return is_sharded(accelerator) and not getattr(accelerator, "is_fsdp2", False)
-
-
 def is_shard(model: Any) -> bool:
     """Tell whether a model holds no more than this device's part of its weights."""
     layers = (model, uncompiled(model))  # either side of `torch.compile` may be what is sharded
-    return any(isinstance(layer, FSDPModule | FullyShardedDataParallel) for layer in layers)
+    return any(isinstance(layer, FSDPModule) for layer in layers)
 
 
 def reshard(model: Any) -> None:
@@ -144,21 +139,19 @@ def _scatter_weights(accelerator: Accelerator, model: Any, folder: Path) -> None
     """Hand out the weights that the first process reads, or let all refuse them as it does."""
     weights: dict[str, Any] = {}
     problem = None
-    own = {} if is_fsdp1(accelerator) else get_model_state_dict(model)
     if accelerator.is_main_process:
-        weights = read_weights(folder)
-        problem = misfit(own, weights) if own else None
+        try:
+            weights = read_fitting_weights(get_model_state_dict(model), folder)
+        except ValueError as error:
+            problem = str(error)
     [problem] = broadcast_object_list([problem])
-    if problem:
-        raise ValueError(f"the weights in {folder} do not fit the model: {problem}")
+    if problem is not None:
+        raise ValueError(problem)
     set_model_state_dict(model, weights, options=_whole(broadcast=True))
 
 
 def _scatter_optimizer(accelerator: Accelerator, model: Any, optimizer: Any, path: Path) -> None:
     options = _whole(broadcast=True)
-    if is_fsdp1(accelerator):
-        set_optimizer_state_dict(model, optimizer, read(path), options=options)
-        return
     whole = read(path) if accelerator.is_main_process else {}
     [stateless] = broadcast_object_list([whole if not whole.get("state") else None])
     if stateless is None:

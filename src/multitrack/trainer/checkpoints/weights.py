@@ -57,13 +57,27 @@ def load_weights(model: nn.Module, folder: Path) -> None:
     Raises:
         ValueError: the folder has no weights, or they are those of another model.
     """
-    weights = read_weights(folder)
-    if problem := misfit(model.state_dict(), weights):
-        raise ValueError(f"the weights in {folder} do not fit the model: {problem}")
+    weights = read_fitting_weights(model.state_dict(), folder)
     model.load_state_dict(weights, strict=False)  # weights that are tied are read once
 
 
-def misfit(own: dict[str, Any], read: dict[str, torch.Tensor]) -> str | None:
+def read_fitting_weights(own: dict[str, Any], folder: Path) -> dict[str, torch.Tensor]:
+    """Return the weights of a checkpoint, if they are those of the model.
+
+    Args:
+        own: the model's weights by name, whole or sharded.
+        folder: the checkpoint.
+
+    Raises:
+        ValueError: the folder has no weights, or they are those of another model.
+    """
+    weights = read_weights(folder)
+    if problem := _misfit(own, weights):
+        raise ValueError(f"the weights in {folder} do not fit the model: {problem}")
+    return weights
+
+
+def _misfit(own: dict[str, Any], read: dict[str, torch.Tensor]) -> str | None:
     """Return how weights that were read differ from a model's own; None if they fit."""
     missing = _without_aliases(own, own.keys() - read.keys())
     unexpected = sorted(read.keys() - own.keys())

@@ -46,8 +46,6 @@ def stays_prepared(trainer: Trainer) -> bool:
 
     It tells the optimizer's parameters by their memory, and empty shards have none.
     """
-    if not store.is_sharded(trainer.accelerator) or store.is_fsdp1(trainer.accelerator):
-        return False
     return store.is_shard(trainer.model) and isinstance(trainer.optimizer, AcceleratedOptimizer)
 
 
@@ -84,10 +82,6 @@ def enable_gradient_checkpointing(model: Any, options: dict[str, Any] | None) ->
 def _prepare_model(trainer: Trainer) -> Any:
     accelerator = trainer.accelerator
     if stays_prepared(trainer):
-        return trainer.model
-    if store.is_fsdp1(accelerator):  # its optimizer must be made from the sharded parameters
-        trainer.model = accelerator.prepare(trainer.model)
-        trainer.optimizer = accelerator.prepare(trainer.create_optimizer())
         return trainer.model
     model, trainer.optimizer = accelerator.prepare(trainer.model, trainer.create_optimizer())
     if store.is_sharded(accelerator):
