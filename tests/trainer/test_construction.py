@@ -110,6 +110,26 @@ def test_a_second_trainer_may_want_another_precision(make_trainer: Callable[...,
     assert seen[-1]
 
 
+@pytest.mark.parametrize("options", [{"bf16": True}, {"torch_compile_backend": "eager"}], ids=str)
+def test_every_training_has_its_own_precision_and_compilation(
+    options: dict[str, Any], make_trainer: Callable[..., Trainer]
+) -> None:
+    seen = []
+
+    class Watches(tiny.TinyModel):
+        def forward(self, x: Any, labels: Any = None) -> dict[str, Any]:
+            seen.append(torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling())
+            return super().forward(x, labels)
+
+    model = Watches()
+    trainer = make_trainer(model=model, max_steps=1, **options)
+    trainer.train()
+    trainer.train()
+    make_trainer(model=model, max_steps=1).train()
+    make_trainer(model=model, max_steps=1, **options).train()
+    assert seen == [True, True, False, True]
+
+
 @pytest.mark.parametrize("by_the_user", [False, True])
 def test_a_compiled_model_trains_and_is_saved_under_plain_names(
     by_the_user: bool, make_trainer: Callable[..., Trainer]

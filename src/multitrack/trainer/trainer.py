@@ -20,7 +20,7 @@ from multitrack.trainer.checkpoints.atomic import sweep
 from multitrack.trainer.checkpoints.folders import find_checkpoint
 from multitrack.trainer.checks import check_trainer
 from multitrack.trainer.data.collate import Collator, choose_collator
-from multitrack.trainer.data.signature import Signature
+from multitrack.trainer.data.signature import Signature, uncompiled
 from multitrack.trainer.engine import build_accelerator, seed_all
 from multitrack.trainer.loop.evaluation import EvaluationLoop, Outcome
 from multitrack.trainer.loop.losses import LossFunction
@@ -215,8 +215,7 @@ class Trainer(TrainerParts):
             raise
         finally:
             self.is_in_train = False
-            # Precision and compilation belong to this training, not to the user's model.
-            self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+            self._release_model()
 
     def _train(self, checkpoint: Path | None, sigterm: Sigterm) -> TrainOutput:
         with MemoryMeter("train", enabled=not self.args.skip_memory_metrics) as memory:
@@ -276,6 +275,15 @@ class Trainer(TrainerParts):
         self._keep_best_model()
         self.fire("on_train_end")
         return TrainOutput(self.state.global_step, loss, metrics)
+
+    def _release_model(self) -> None:
+        """Take precision and compilation off the user's model: they belong to this training.
+
+        With accelerate's mark on it, the next training would get neither of its own.
+        """
+        model = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+        if not store.is_shard(model):
+            vars(uncompiled(model)).pop("_is_accelerate_prepared", None)
 
     def _keep_best_model(self) -> None:
         best = self.state.best_model_checkpoint
