@@ -264,6 +264,25 @@ def test_a_control_that_a_callback_returns_takes_over(tmp_path: Path) -> None:
     assert run.trainer.state.global_step == 4
 
 
+def test_a_callback_may_let_training_go_on_for_longer(tmp_path: Path) -> None:
+    class Stream(torch.utils.data.IterableDataset):  # type: ignore[type-arg]
+        def __iter__(self) -> Any:
+            return iter(tiny.samples(8))
+
+    def build(library: Any) -> Any:
+        class Longer(library.TrainerCallback):
+            def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+                state.max_steps = 5
+
+        return Longer()
+
+    reference, run = both(tmp_path, {"max_steps": 2, "logging_steps": 1}, build, train=Stream())
+    reference.train()
+    run.train()
+    assert_same(reference, run)
+    assert run.trainer.state.global_step == 5
+
+
 def test_early_stopping_stops_at_the_same_step(tmp_path: Path) -> None:
     options = {
         "learning_rate": 0.5,

@@ -72,7 +72,7 @@ class TrainingLoop:
 
     @property
     def _is_done(self) -> bool:
-        return self.trainer.state.global_step >= self.plan.max_steps
+        return self.trainer.state.global_step >= self.trainer.state.max_steps
 
     @property
     def _is_stopped(self) -> bool:
