@@ -26,6 +26,17 @@ def test_values_get_the_types_of_their_fields(tmp_path: Path) -> None:
     assert type(args.weight_decay) is float
 
 
+def test_intervals_are_whole_numbers_or_parts() -> None:
+    args = TrainingArguments(logging_steps=2.0, eval_strategy="steps", save_steps=0.5)
+    assert [type(steps) for steps in (args.logging_steps, args.eval_steps, args.save_steps)] == [
+        int,
+        int,
+        float,
+    ]
+    assert type(TrainingArguments().save_steps) is int
+    assert type(TrainingArguments.from_dict({"logging_steps": "7"}).logging_steps) is int
+
+
 def test_words_are_strings_and_members() -> None:
     args = TrainingArguments("out", eval_strategy="steps", optim="sgd")
     assert args.eval_strategy == "steps"

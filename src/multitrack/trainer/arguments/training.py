@@ -160,11 +160,19 @@ class TrainingArguments(Fields, Environment, metaclass=ArgumentNames):
         self.do_eval |= self.eval_strategy != IntervalStrategy.NO
         if self.eval_strategy == IntervalStrategy.STEPS and not self.eval_steps:
             self.eval_steps = self.logging_steps
+        self._make_intervals_whole()
         if self.disable_tqdm is None:
             level = logging.getLogger("multitrack").getEffectiveLevel()
             self.disable_tqdm = level > logging.WARNING
         self.torch_compile |= bool(self.torch_compile_backend or self.torch_compile_mode)
         self._derive_best_metric()
+
+    def _make_intervals_whole(self) -> None:
+        """Let intervals be whole numbers, unless they are parts of all steps."""
+        for name in ("logging_steps", "eval_steps", "save_steps"):
+            steps = getattr(self, name)
+            if steps is not None and steps >= 1 and float(steps).is_integer():
+                setattr(self, name, int(steps))
 
     def _derive_best_metric(self) -> None:
         plateau = self.lr_scheduler_type == SchedulerType.REDUCE_ON_PLATEAU
