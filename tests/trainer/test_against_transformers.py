@@ -272,7 +272,11 @@ def test_a_callback_may_let_training_go_on_for_longer(tmp_path: Path) -> None:
     def build(library: Any) -> Any:
         class Longer(library.TrainerCallback):
             def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-                state.max_steps = 5
+                state.max_steps = 4
+
+            def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+                if state.global_step == 4:  # the end of an epoch
+                    control.should_training_stop = False
 
         return Longer()
 

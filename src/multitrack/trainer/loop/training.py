@@ -59,12 +59,13 @@ class TrainingLoop:
         trainer.fire("on_train_begin")
         if trainer.args.eval_on_start:
             trainer.evaluate()
-        if progress.epoch_is_over and (self._is_done or not progress.was_stopped):
+        was_done = self._is_done
+        if progress.epoch_is_over and (was_done or not progress.was_stopped):
             progress.begin_epoch(progress.epoch + 1)
         elif trainer.args.ignore_data_skip:
             progress.step = 0
         progress.was_stopped = False
-        while progress.epoch < self.plan.epochs and (progress.step or not self._is_done):
+        while progress.epoch < self.plan.epochs and (progress.step or not was_done):
             self._run_epoch()
             if trainer.control.should_training_stop:
                 break
