@@ -119,6 +119,23 @@ def resume() -> None:
     write(whole=weights(whole), again=weights(again), histories=histories)
 
 
+def grown() -> None:
+    """Go on at the end of an epoch with a process more than the checkpoint knows."""
+    options = {"save_strategy": "steps", "save_steps": 11, "ddp_timeout": 20}
+    options |= {"logging_strategy": "epoch", "eval_strategy": "epoch"}
+    trainer(max_steps=11, **options).train()
+    if RANK == 0:
+        for name in ("progress", "rng_state"):
+            [path] = (FOLDER / "out" / "checkpoint-11").glob(f"{name}_1.*")
+            path.unlink()
+    torch.distributed.barrier()
+    recorder = tiny.Recorder()
+    one = trainer(recorder, max_steps=13, **options)
+    one.train(resume_from_checkpoint=True)
+    losses = [row["loss"] for row in one.state.log_history if "loss" in row]
+    write(events=recorder.events, losses=losses)
+
+
 def terminate() -> None:
     """Send SIGTERM to the second process alone."""
 

@@ -50,7 +50,7 @@ def found(folder: Path) -> list[Any]:
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Do all tasks that end well, in one launch."""
     folder = tmp_path_factory.mktemp("two")
-    tasks = ("train", "evaluate", "resume", "stream", "tracked", "every", "compiled")
+    tasks = ("train", "evaluate", "resume", "stream", "tracked", "every", "compiled", "grown")
     launch(folder, *tasks, "fsdp", "fsdp_stateless", "fsdp_other_weights")
     return folder
 
@@ -124,6 +124,12 @@ def test_two_processes_go_on_from_a_checkpoint_to_the_bit(done: Path) -> None:
     for one in found(done / "resume"):
         assert one["again"] == one["whole"]
         assert one["histories"][1] == one["histories"][0]
+
+
+def test_more_processes_go_on_from_one_place(done: Path) -> None:
+    first, second = found(done / "grown")
+    assert first == second
+    assert first["events"].count("on_evaluate") == 2  # of the epoch that was over, and the next
 
 
 def test_sigterm_to_one_stops_both_at_the_same_step(tmp_path: Path) -> None:

@@ -108,10 +108,17 @@ def save_process(folder: Path, rank: int, world_size: int, progress: dict[str, A
 
 
 def read_progress(folder: Path, rank: int, world_size: int) -> dict[str, Any]:
-    """Return a process's progress, empty if it was not kept."""
-    path = _own_file(folder, "progress", ".json", rank, world_size)
-    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    return found
+    """Return a process's progress, empty if none was kept.
+
+    A process more than there were gets that of the first: all must stand at the same place.
+    """
+    places = ((rank, world_size), (0, 2), (0, 1))  # the first of several, or the only one
+    for place in places:
+        path = _own_file(folder, "progress", ".json", *place)
+        if path.is_file():
+            found: dict[str, Any] = json.loads(path.read_text())
+            return found
+    return {}
 
 
 def restore_generators(folder: Path, rank: int, world_size: int) -> None:
