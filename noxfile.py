@@ -123,9 +123,10 @@ def backends(session: nox.Session, backend: str, client: str) -> None:
 def trainer(session: nox.Session) -> None:
     """Test the reference Trainer, and what takes tensors, where transformers is not installed."""
     session.install(*_package("trainer"), *_group("clients"), "--editable", "tests/plugin")
-    without = "--ignore=tests/trainer/test_against_transformers.py"
+    needing = ("against_transformers", "transformers_models")
+    without = [f"--ignore=tests/trainer/test_{name}.py" for name in needing]
     takers = [f"tests/trackers/test_{name}.py" for name in ("console", "media", "values", "watch")]
-    session.run("pytest", "tests/trainer", *takers, without, *session.posargs)
+    session.run("pytest", "tests/trainer", *takers, *without, *session.posargs)
 
 
 @nox.session
@@ -136,7 +137,8 @@ def transformers(session: nox.Session, release: str) -> None:
     needed = [*_package("transformers"), "-e", "tests/plugin"]
     if release == "newest":
         suites += ["tests/compat/test_trl.py", "tests/trainer/test_against_transformers.py"]
-        needed += [*_group("clients"), "optuna", "trl"]
+        suites += ["tests/trainer/test_transformers_models.py"]
+        needed += [*_group("clients"), "optuna", "peft", "trl"]
     else:
         needed += [EXTRAS["transformers"][0].replace(">=", "=="), *_group("test")]
     session.install(*needed)

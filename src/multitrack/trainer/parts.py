@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import send_to_device
 from torch import nn
 
 from multitrack.trainer.arguments import TrainingArguments
@@ -14,7 +16,11 @@ from multitrack.trainer.data.collate import Collator, ColumnFilter
 from multitrack.trainer.data.loaders import eval_loader, train_loader
 from multitrack.trainer.data.signature import Signature
 from multitrack.trainer.loop import losses
-from multitrack.trainer.optim.optimizers import create_optimizer
+from multitrack.trainer.optim.optimizers import (
+    choose_optimizer,
+    create_optimizer,
+    decayed_names,
+)
 from multitrack.trainer.optim.schedules import create_scheduler
 from multitrack.trainer.optim.step import backward, bare
 
@@ -30,6 +36,8 @@ class TrainerParts:
         optimizer: the optimizer, once there is one.
         lr_scheduler: the scheduler, once there is one.
         accumulated: micro-batches in the step in progress.
+        model_accepts_loss_kwargs: whether the model's own loss divides by the number of labels in
+            the whole step; a subclass whose loss does not sets it to False.
     """
 
     args: TrainingArguments
@@ -43,6 +51,7 @@ class TrainerParts:
     optimizer: Any
     lr_scheduler: Any
     accumulated: int
+    model_accepts_loss_kwargs: bool
     _owns_scheduler: bool
 
     # Data
@@ -82,20 +91,52 @@ class TrainerParts:
 
     # Optimizer and scheduler
 
-    def create_optimizer(self) -> Any:
-        """Return the optimizer, made from the arguments if there is none yet."""
+    def create_optimizer(self, model: nn.Module | None = None) -> Any:
+        """Return the optimizer, made from the arguments if there is none yet.
+
+        Args:
+            model: whose parameters it changes; the Trainer's own if None.
+        """
         if self.optimizer is None:
-            self.optimizer = create_optimizer(self.model, self.args)
+            self.optimizer = create_optimizer(model or self.model, self.args)
         return self.optimizer
 
-    def create_scheduler(self, num_training_steps: int) -> Any:
-        """Return the scheduler, made from the arguments unless the user gave one."""
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """Return the scheduler, made from the arguments unless the user gave one.
+
+        Args:
+            num_training_steps: update steps of the whole training.
+            optimizer: whose learning rate it changes; the Trainer's own if None.
+        """
         if self._owns_scheduler:
-            optimizer = bare(self.accelerator, self.optimizer)  # the one whose step is called
+            # The one whose step is called.
+            optimizer = bare(self.accelerator, optimizer or self.optimizer)
             self.lr_scheduler = create_scheduler(optimizer, self.args, num_training_steps)
         return self.lr_scheduler
 
+    @staticmethod
+    def get_optimizer_cls_and_kwargs(
+        args: TrainingArguments,
+        model: nn.Module | None = None,  # noqa: ARG004 - scripts pass it
+    ) -> tuple[Any, dict[str, Any]]:
+        """Return the class of the optimizer that the arguments name, and what it is made with."""
+        return choose_optimizer(args)
+
+    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        """Return the names of the parameters with weight decay."""
+        return list(decayed_names(model))
+
     # Steps
+
+    @property
+    def label_names(self) -> list[str]:
+        """The inputs that are labels."""
+        return self.signature.label_names
+
+    @property
+    def current_gradient_accumulation_steps(self) -> int:
+        """Micro-batches in the step in progress: what a loss that is a mean is divided by."""
+        return self.accumulated
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
         """Do the forward and backward pass of a micro-batch, and return its part of the loss.
@@ -105,8 +146,8 @@ class TrainerParts:
             inputs: the micro-batch, on the device.
             num_items_in_batch: labels that count in the whole step, if the loss divides by it.
         """
-        check_batch(inputs)
         model.train()
+        inputs = self._prepare_inputs(inputs)
         loss = self.compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)
         if num_items_in_batch is None:
             loss = loss if self.accumulated == 1 else loss / self.accumulated
@@ -132,11 +173,13 @@ class TrainerParts:
                 batch alone.
 
         Raises:
+            TypeError: the batch has no names.
             ValueError: the outputs hold no loss.
         """
+        check_batch(inputs)
         extra = {} if num_items_in_batch is None else {"num_items_in_batch": num_items_in_batch}
         if self.compute_loss_func is None:
-            if self.signature.accepts_loss_kwargs:
+            if self.model_accepts_loss_kwargs:
                 inputs = {**inputs, **extra}
             outputs = model(**inputs)
             loss = losses.loss_of(outputs, inputs)
@@ -147,6 +190,20 @@ class TrainerParts:
             loss = self.compute_loss_func(outputs, labels, **extra)
         return (loss, outputs) if return_outputs else loss
 
+    def compute_loss_context_manager(self) -> AbstractContextManager[Any]:
+        """Return the context of a forward pass that the prepared model does not bring itself."""
+        context: AbstractContextManager[Any] = self.accelerator.autocast()
+        return context
+
+    def _prepare_inputs(self, inputs: Any) -> Any:
+        """Return the batch on the device, where a loader of the user's own need not bring it."""
+        device = self.accelerator.device
+        if isinstance(inputs, Mapping) and all(
+            getattr(value, "device", device) == device for value in inputs.values()
+        ):
+            return inputs  # the usual case first: this is done for every batch
+        return send_to_device(inputs, device)
+
     def count_items(self, batches: list[Any], *, everywhere: bool) -> Any:
         """Return how many labels count in micro-batches; None if no loss divides by it.
 
@@ -155,7 +212,7 @@ class TrainerParts:
             everywhere: whether to count those of all processes together.
         """
         function = self.compute_loss_func
-        if function is None and not self.signature.accepts_loss_kwargs:
+        if function is None and not self.model_accepts_loss_kwargs:
             return None
         if function is not None and not losses.takes_item_count(function):
             return None
@@ -181,14 +238,14 @@ class TrainerParts:
                 configuration names.
         """
         check_batch(inputs)
+        inputs = self._prepare_inputs(inputs)
         names = self.signature.label_names
         has_labels = bool(names) and all(inputs.get(name) is not None for name in names)
         if ignore_keys is None:
-            config = getattr(self.model, "config", None)
-            ignore_keys = list(getattr(config, "keys_to_ignore_at_inference", ["past_key_values"]))
+            ignore_keys = losses.ignored_outputs(self.model)
         labels = tuple(inputs[name] for name in names) if has_labels else None
         loss = None
-        with torch.no_grad(), self.accelerator.autocast():
+        with torch.no_grad(), self.compute_loss_context_manager():
             if has_labels:
                 items = self.count_items([inputs], everywhere=False)
                 loss, outputs = self.compute_loss(

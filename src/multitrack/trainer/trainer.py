@@ -6,10 +6,11 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from multitrack.trainer.absent import check_hooks, check_parameters, missing_attribute
 from multitrack.trainer.arguments import TrainingArguments
 from multitrack.trainer.callbacks.control import TrainerControl
 from multitrack.trainer.callbacks.defaults import build_handler
@@ -40,10 +41,11 @@ from multitrack.trainer.loop.training import TrainingLoop
 from multitrack.trainer.loop.work import WorkCounter
 from multitrack.trainer.outputs import EvalPrediction, PredictionOutput, TrainOutput
 from multitrack.trainer.parts import TrainerParts
+from multitrack.trainer.results import Results
 from multitrack.trainer.values import plain_numbers
 
 
-class Trainer(TrainerParts):
+class Trainer(TrainerParts, Results):
     """Trains a PyTorch model, on one device or many, and reports to callbacks and trackers.
 
     Its constructor, methods and callbacks are those of Hugging Face's Trainer.
@@ -65,6 +67,7 @@ class Trainer(TrainerParts):
         optimizers: an optimizer and a scheduler to use in place of those that `args` name.
         preprocess_logits_for_metrics: gets logits and labels of a batch and returns what is
             kept of the logits.
+        absent: parameters of transformers' Trainer that ours has not are told with what to do.
 
     Raises:
         TypeError: the model or the arguments are something else.
@@ -78,6 +81,10 @@ class Trainer(TrainerParts):
         print(trainer.evaluate())
         ```
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        check_hooks(cls)
 
     def __init__(
         self,
@@ -93,7 +100,9 @@ class Trainer(TrainerParts):
         callbacks: list[Any] | None = None,
         optimizers: tuple[Any, Any] = (None, None),
         preprocess_logits_for_metrics: Callable[[Any, Any], Any] | None = None,
+        **absent: Any,
     ) -> None:
+        check_parameters(absent)
         args = TrainingArguments() if args is None else args
         check_trainer(model, args, train_dataset, eval_dataset, optimizers)
         self.args = args
@@ -115,6 +124,7 @@ class Trainer(TrainerParts):
         self.signature = Signature(
             model, args.label_names, has_loss_function=compute_loss_func is not None
         )
+        self.model_accepts_loss_kwargs = self.signature.accepts_loss_kwargs
         with MemoryMeter("init", enabled=not args.skip_memory_metrics) as memory:
             self._set_up_process()
         self._memory: dict[str, int] = memory.metrics
@@ -153,6 +163,12 @@ class Trainer(TrainerParts):
         self.state = self._new_state()
         self.fire("on_init_end")
 
+    if not TYPE_CHECKING:  # type checkers should find misspelt names
+
+        def __getattr__(self, name: str) -> Any:
+            """Refuse what only transformers' Trainer has, with what to do without it."""
+            raise missing_attribute(self, name)
+
     # Callbacks
 
     def add_callback(self, callback: Any) -> None:
@@ -184,6 +200,16 @@ class Trainer(TrainerParts):
     def is_local_process_zero(self) -> bool:
         """Tell whether this process is the first of its machine."""
         return self.args.local_process_index == 0
+
+    @property
+    def is_fsdp_enabled(self) -> bool:
+        """Whether model and optimizer are sharded."""
+        return store.is_sharded(self.accelerator)
+
+    @property
+    def is_deepspeed_enabled(self) -> bool:
+        """Whether DeepSpeed trains, which it never does."""
+        return False
 
     # Training
 
@@ -350,20 +376,47 @@ class Trainer(TrainerParts):
         self.fire("on_predict", metrics=outcome.metrics)
         return PredictionOutput(outcome.predictions, outcome.label_ids, outcome.metrics)
 
+    def evaluation_loop(
+        self,
+        dataloader: Any,
+        description: str = "",
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> Outcome:
+        """Return predictions, labels and metrics of all batches, and the number of samples.
+
+        Args:
+            dataloader: the batches.
+            description: what is done; for the reader.
+            prediction_loss_only: whether outputs and labels are of no interest; what the
+                arguments say if None.
+            ignore_keys: outputs of the model that are left out.
+            metric_key_prefix: the first part of the metrics' names.
+        """
+        loss_only = prediction_loss_only
+        prepare_evaluation(self)
+        return EvaluationLoop(
+            self,
+            self.model,
+            dataloader,
+            prefix=metric_key_prefix,
+            loss_only=self.args.prediction_loss_only if loss_only is None else loss_only,
+            ignore_keys=ignore_keys,
+        ).run()
+
     def _evaluate(
         self, loader: Any, prefix: str, ignore_keys: list[str] | None, *, loss_only: bool
     ) -> Outcome:
-        prepare_evaluation(self)
         start_time = time.time()
         with MemoryMeter(prefix, enabled=not self.args.skip_memory_metrics) as memory:
-            outcome = EvaluationLoop(
-                self,
-                self.model,
+            outcome = self.evaluation_loop(
                 loader,
-                prefix=prefix,
-                loss_only=loss_only,
+                prefix,
+                prediction_loss_only=loss_only,
                 ignore_keys=ignore_keys,
-            ).run()
+                metric_key_prefix=prefix,
+            )
         per_step = self.args.eval_batch_size * self.args.world_size
         steps = math.ceil(outcome.num_samples / per_step)
         outcome.metrics.update(
@@ -404,18 +457,27 @@ class Trainer(TrainerParts):
         if start_time is not None:
             logs.update(speed_metrics("train", start_time, tokens=tokens - self._first_tokens))
 
-    def save_model(self, output_dir: str | Path | None = None) -> None:
+    def save_model(
+        self, output_dir: str | Path | None = None, _internal_call: bool = False
+    ) -> None:
         """Write the model, its processing class and the arguments to a folder.
+
+        Checkpoints are saved with it, too. Every process must call it.
 
         Args:
             output_dir: the folder; that of the arguments if None.
         """
-        folder = Path(output_dir or self.output_dir)
         weights = store.gather_weights(self.accelerator, self.model)
         if self.args.should_save:
-            folder.mkdir(parents=True, exist_ok=True)
-            saver.save_model_files(self, weights, folder)
+            self._save(output_dir, weights)
         self.accelerator.wait_for_everyone()
+
+    def _save(
+        self, output_dir: str | Path | None = None, state_dict: dict[str, Any] | None = None
+    ) -> None:
+        """Write the model with the given weights, or its own; scripts know this by its name."""
+        weights = uncompiled(self.model).state_dict() if state_dict is None else state_dict
+        saver.save_model_files(self, weights, Path(output_dir or self.output_dir))
 
     def save_checkpoint(self, model: Any, progress: Progress) -> None:
         """Save where training stands, and tell callbacks."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from multitrack.trainer.callbacks.control import TrainerControl
@@ -24,6 +24,9 @@ RESETS: dict[str, tuple[str, ...]] = {
     "on_save": ("should_save",),
 }
 """The switches that are cleared just before an event is dispatched."""
+
+PAYLOADS = {"on_log": "logs", "on_evaluate": "metrics", "on_predict": "metrics"}
+"""What the method of an event takes besides, as transformers' handler has it."""
 
 
 class CallbackHandler:
@@ -132,6 +135,19 @@ class CallbackHandler:
         for name in pending:
             setattr(control, name, True)
         return control
+
+    def __getattr__(self, name: str) -> Callable[..., TrainerControl]:
+        """Return the method of an event, such as ``on_log(args, state, control, logs)``."""
+        if not name.startswith("on_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+        def call(
+            args: TrainingArguments, state: TrainerState, control: TrainerControl, *payload: Any
+        ) -> TrainerControl:
+            named = {PAYLOADS[name]: payload[0]} if payload else {}
+            return self.call_event(name, args, state, control, **named)
+
+        return call
 
     def call_exception(
         self,

@@ -45,10 +45,14 @@ def save_checkpoint(trainer: Trainer, model: Any, progress: Progress) -> Path:
 
 
 def save_model_files(trainer: Trainer, weights: dict[str, torch.Tensor], folder: Path) -> None:
-    """Write the model, and what prepares its inputs, to an existing folder."""
+    """Write the model, and what prepares its inputs, to a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
     save_weights(uncompiled(trainer.model), weights, folder)
-    if callable(getattr(trainer.processing_class, "save_pretrained", None)):
-        trainer.processing_class.save_pretrained(folder)
+    processing = trainer.processing_class
+    if processing is None:
+        processing = getattr(trainer.data_collator, "tokenizer", None)
+    if callable(getattr(processing, "save_pretrained", None)):
+        processing.save_pretrained(folder)
     (folder / "training_args.json").write_text(trainer.args.to_json_string() + "\n")
 
 
@@ -67,9 +71,7 @@ def delete_superseded(trainer: Trainer, newest: Path) -> None:
 
 def _write_parts(trainer: Trainer, model: Any, progress: Progress, folder: Path) -> None:
     args, accelerator = trainer.args, trainer.accelerator
-    weights = store.gather_weights(accelerator, trainer.model)
-    if args.should_save:
-        save_model_files(trainer, weights, folder)
+    trainer.save_model(folder)
     if not args.save_only_model:
         optimizer = store.gather_optimizer(accelerator, model, trainer.optimizer)
         if args.should_save:

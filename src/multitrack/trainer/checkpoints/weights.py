@@ -14,6 +14,7 @@ from torch.distributed.tensor import DTensor
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
+ADAPTER_FILE = "adapter_model.safetensors"
 SHOWN_WEIGHTS = 8
 """Weights that a message names, where a large model has thousands."""
 
@@ -57,7 +58,16 @@ def load_weights(model: nn.Module, folder: Path) -> None:
     Raises:
         ValueError: the folder has no weights, or they are those of another model.
     """
-    weights = read_fitting_weights(model.state_dict(), folder)
+    if hasattr(model, "get_base_model"):
+        _load_adapters(model, folder)
+        return
+    try:
+        weights = read_fitting_weights(model.state_dict(), folder)
+    except ValueError:
+        renamed = _read_renamed(model, folder)
+        if renamed is None:
+            raise
+        weights = renamed
     model.load_state_dict(weights, strict=False)  # weights that are tied are read once
 
 
@@ -75,6 +85,32 @@ def read_fitting_weights(own: dict[str, Any], folder: Path) -> dict[str, torch.T
     if problem := _misfit(own, weights):
         raise ValueError(f"the weights in {folder} do not fit the model: {problem}")
     return weights
+
+
+def _load_adapters(model: Any, folder: Path) -> None:
+    """Read what PEFT saves: adapters alone, each in a folder of its own, but for the default."""
+    for name in model.peft_config:
+        own = folder if name == "default" else folder / name
+        if not (own / ADAPTER_FILE).is_file():
+            raise ValueError(f"{own} has no weights: there is no {ADAPTER_FILE} in it")
+        model.load_adapter(str(own), name, is_trainable=True)
+
+
+def _read_renamed(model: Any, folder: Path) -> dict[str, torch.Tensor] | None:
+    """Return weights that transformers saved under the names of the hub, under the model's own.
+
+    Some models have older names there, and `from_pretrained` alone knows them; None if it does
+    not find all weights, and no others.
+    """
+    if not hasattr(model, "from_pretrained"):
+        return None
+    try:
+        twin, found = type(model).from_pretrained(folder, output_loading_info=True)
+    except (OSError, RuntimeError, ValueError):
+        return None
+    weights: dict[str, torch.Tensor] = twin.state_dict()
+    fits = not any(found.values()) and _misfit(model.state_dict(), weights) is None
+    return weights if fits else None
 
 
 def _misfit(own: dict[str, Any], read: dict[str, torch.Tensor]) -> str | None:

@@ -27,7 +27,7 @@ class Signature:
     def __init__(
         self, model: nn.Module, label_names: list[str] | None, *, has_loss_function: bool
     ) -> None:
-        model = uncompiled(model)
+        model = _without_adapters(uncompiled(model))
         parameters = inspect.signature(model.forward).parameters
         kinds = [parameter.kind for parameter in parameters.values()]
         self.takes_any = inspect.Parameter.VAR_KEYWORD in kinds
@@ -56,6 +56,11 @@ class Signature:
         if "QuestionAnswering" in type(model).__name__:
             found += ["start_positions", "end_positions"]
         return found or (["labels"] if has_loss_function else [])
+
+
+def _without_adapters(model: Any) -> Any:
+    """Return the model that PEFT wrapped, or the model itself: PEFT's forward names no inputs."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def _shifts_labels(model: Any) -> bool:

@@ -13,6 +13,9 @@ LossFunction: TypeAlias = Callable[..., torch.Tensor]
 IGNORED = -100
 """The label of what does not count."""
 
+CACHES = ("past_key_values", "cache")
+"""What transformers' models call the output that helps them to go on writing."""
+
 
 def loss_of(outputs: Any, inputs: Mapping[str, Any]) -> torch.Tensor:
     """Return the loss that a model's outputs hold.
@@ -42,6 +45,12 @@ def loss_of(outputs: Any, inputs: Mapping[str, Any]) -> torch.Tensor:
         '"loss" or a tuple that begins with it; or pass compute_loss_func to the Trainer. '
         f"Its inputs were {', '.join(inputs)}."
     )
+
+
+def ignored_outputs(model: Any) -> list[str]:
+    """Return the names of the outputs that are no predictions, as the model's config says."""
+    config = getattr(model, "config", None)
+    return list(getattr(config, "keys_to_ignore_at_inference", CACHES))
 
 
 def logits_of(outputs: Any, ignored: Sequence[str], *, with_loss: bool) -> Any:

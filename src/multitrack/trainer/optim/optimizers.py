@@ -25,15 +25,20 @@ def create_optimizer(model: nn.Module, args: TrainingArguments) -> torch.optim.O
     Raises:
         ValueError: ``optim_args`` has an argument that the optimizer does not take.
     """
-    build, options = _BUILDERS[str(args.optim)](args)
-    options |= parse_optim_args(args.optim_args)
+    build, options = choose_optimizer(args)
     groups = parameter_groups(model, args.weight_decay)
     try:
-        return build(groups, lr=args.learning_rate, **options)
+        return build(groups, **options)
     except TypeError as error:
         raise ValueError(
             f"optim_args={args.optim_args!r} does not fit {args.optim}: {error}"
         ) from None
+
+
+def choose_optimizer(args: TrainingArguments) -> tuple[Build, dict[str, Any]]:
+    """Return the class of the optimizer that the arguments name, and what it is made with."""
+    build, options = _BUILDERS[str(args.optim)](args)
+    return build, {"lr": args.learning_rate, **options, **parse_optim_args(args.optim_args)}
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
