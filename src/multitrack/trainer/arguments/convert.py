@@ -109,7 +109,7 @@ class _Problem:
 def _try_convert(value: Any, hint: Any, *, from_text: bool) -> Any:
     try:
         return convert(value, hint, from_text=from_text)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, msgspec.MsgspecError):  # no ValueError before msgspec 0.20
         return _Problem()
 
 
