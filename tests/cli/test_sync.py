@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("notebooks")
 COMMAND = [sys.executable, "-c", "from multitrack.cli import app; app()"]
 
 
-def wait_for(condition, seconds=20.0):
+def wait_for(condition, seconds=90.0):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -238,7 +238,7 @@ def test_watching_follows_new_runs_until_it_is_stopped(make_run, notebooks, numb
         make_run("b", report_to=["notebook"])
         wait_for(lambda: "finish" in kinds_in(notebooks, "b"))
         process.send_signal(number)
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=90)
     finally:
         process.kill()
     assert process.returncode == 0
@@ -252,7 +252,7 @@ def test_what_stops_it_stops_the_couriers_too(make_run, notebooks, trouble, numb
     process = subprocess.Popen([*COMMAND, "sync"], stderr=subprocess.PIPE, text=True)
     wait_for(lambda: "metrics" in kinds_in(notebooks, "a"))
     process.send_signal(number)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=90)
     assert process.returncode != 0
     assert "Traceback" not in errors
     assert not is_locked(folder.courier("notebook").lock)

@@ -110,7 +110,7 @@ def notebook(tmp_path, monkeypatch):
 def wait_until():
     """Look until something is true."""
 
-    def wait_until(condition, seconds=30, log=None):
+    def wait_until(condition, seconds=90, log=None):
         deadline = time.monotonic() + seconds
         while not (found := condition()):
             said = log.read_text()[-3000:] if log and log.exists() else ""
