@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from multitrack.trainer import EvalPrediction, Trainer
+from multitrack.trainer import EvalPrediction, Trainer, TrainerCallback
 
 
 def expected_loss(model: Any, data: list[dict[str, Any]]) -> float:
@@ -226,6 +227,29 @@ def test_a_nan_loss_of_an_evaluation_is_left_out_and_told(
     assert "The loss of 4 of 16 samples was NaN or infinite; eval_loss leaves" in caplog.text
     shown = make_trainer(logging_nan_inf_filter=False, **options)
     assert math.isnan(shown.evaluate()["eval_loss"])
+
+
+def test_workers_that_persist_do_not_pile_up(make_trainer: Callable[..., Trainer]) -> None:
+    others = set(multiprocessing.active_children())
+    counts = []
+
+    class CountsWorkers(TrainerCallback):
+        def on_evaluate(self, *args: Any, **kwargs: Any) -> None:
+            counts.append(len(set(multiprocessing.active_children()) - others))
+
+    trainer = make_trainer(
+        CountsWorkers,
+        evaluation={"a": tiny.samples(8), "b": tiny.samples(8)},
+        max_steps=2,
+        eval_strategy="steps",
+        eval_steps=1,
+        dataloader_num_workers=1,
+        dataloader_persistent_workers=True,
+    )
+    trainer.train()
+    assert counts == [2, 3, 3, 3]  # one is the training's
+    trainer.evaluate(tiny.samples(8))
+    assert counts[-1] == 3
 
 
 def test_loaders_of_the_users_own_may_be_those_of_torch(

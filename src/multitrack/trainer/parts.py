@@ -53,6 +53,7 @@ class TrainerParts:
     accumulated: int
     model_accepts_loss_kwargs: bool
     _owns_scheduler: bool
+    _kept_loaders: dict[int, Any]
 
     # Data
 
@@ -78,11 +79,26 @@ class TrainerParts:
         dataset = self.eval_dataset if eval_dataset is None else eval_dataset
         if dataset is None:
             raise ValueError("Trainer: evaluation requires an eval_dataset")
+        if self.args.dataloader_persistent_workers and self._is_own(dataset):
+            return self._kept_loader(dataset)
         return eval_loader(dataset, self.args, self._collator(), self.accelerator)
 
     def get_test_dataloader(self, test_dataset: Any) -> Any:
         """Return the loader of batches to predict."""
         return eval_loader(test_dataset, self.args, self._collator(), self.accelerator)
+
+    def _is_own(self, dataset: Any) -> bool:
+        own = self.eval_dataset
+        return any(dataset is one for one in (own.values() if isinstance(own, dict) else [own]))
+
+    def _kept_loader(self, dataset: Any) -> Any:
+        """Return the one loader of an evaluation set, whose workers stay for the next time."""
+        key = id(dataset)  # of no other one, as long as the loader is kept
+        if key not in self._kept_loaders:
+            self._kept_loaders[key] = eval_loader(
+                dataset, self.args, self._collator(), self.accelerator, is_kept=True
+            )
+        return self._kept_loaders[key]
 
     def _collator(self) -> Collator:
         if self.args.remove_unused_columns and self.signature.names_inputs:

@@ -116,6 +116,7 @@ class Trainer(TrainerParts, Results):
         self.preprocess_logits_for_metrics = preprocess_logits_for_metrics
         self.optimizer, self.lr_scheduler = optimizers
         self._owns_scheduler = self.lr_scheduler is None
+        self._kept_loaders = {}
         self.is_in_train = False
         self.accumulated = 1
         self.start_time = 0.0

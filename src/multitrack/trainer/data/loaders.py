@@ -28,10 +28,20 @@ def train_loader(
 
 
 def eval_loader(
-    dataset: Any, args: TrainingArguments, collate: Collator, accelerator: Accelerator
+    dataset: Any,
+    args: TrainingArguments,
+    collate: Collator,
+    accelerator: Accelerator,
+    *,
+    is_kept: bool = False,
 ) -> Any:
-    """Return the loader of evaluation batches: all samples, in order."""
-    return accelerator.prepare(DataLoader(dataset, **_options(args, collate, args.eval_batch_size)))
+    """Return the loader of evaluation batches: all samples, in order.
+
+    Only if it is kept for the next evaluation may its workers persist: else they would pile up.
+    """
+    options = _options(args, collate, args.eval_batch_size)
+    options["persistent_workers"] &= is_kept
+    return accelerator.prepare(DataLoader(dataset, **options))
 
 
 def length_of(loader: Any) -> int | None:
