@@ -38,12 +38,19 @@ def test_what_is_no_model_no_arguments_or_no_pair_is_refused(
 ) -> None:
     with pytest.raises(TypeError, match=r"model must be a torch\.nn\.Module, not str"):
         Trainer("model", arguments())  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"args must be multitrack\.trainer\.TrainingArguments"):
+    with pytest.raises(TypeError, match=r"model must be a torch\.nn\.Module, not NoneType"):
+        Trainer(args=arguments())
+    with pytest.raises(TypeError, match=r"TrainingArguments, not .*dict; .*\.from_dict takes one"):
         Trainer(tiny.TinyModel(), {"max_steps": 1})  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="optimizers must be a pair"):
         Trainer(tiny.TinyModel(), arguments(), optimizers=None)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="data_collator must be a function"):
         Trainer(tiny.TinyModel(), arguments(), data_collator=3)  # type: ignore[arg-type]
+    loader = torch.utils.data.DataLoader(tiny.samples(4))  # type: ignore[arg-type]
+    for name, method in (("train_dataset", "get_train"), ("eval_dataset", "get_eval")):
+        message = f"{name} must be a data set, not a DataLoader.*{method}_dataloader"
+        with pytest.raises(TypeError, match=message):
+            Trainer(tiny.TinyModel(), arguments(), **{name: loader})
 
 
 def test_arguments_that_the_data_or_the_machine_do_not_allow_are_refused(
@@ -60,6 +67,11 @@ def test_arguments_that_the_data_or_the_machine_do_not_allow_are_refused(
         Trainer(model, arguments(fsdp=True))
     with pytest.raises(ValueError, match="fsdp=True makes its own optimizer"):
         Trainer(model, arguments(fsdp=True), optimizers=(torch.optim.SGD(model.parameters()), None))
+    other = torch.optim.SGD(tiny.TinyModel().parameters())
+    with pytest.raises(ValueError, match="the optimizer has no parameter of the model"):
+        Trainer(model, arguments(), optimizers=(other, None))
+    with pytest.raises(ValueError, match="the train_dataset has no samples"):
+        Trainer(model, arguments(), train_dataset=[]).train()
     with pytest.raises(ValueError, match="tf32=True needs an NVIDIA GPU"):
         Trainer(model, arguments(tf32=True))
 
@@ -211,6 +223,12 @@ def test_samples_become_batches() -> None:
     assert batch["labels"].shape == (2, 2)
     with pytest.raises(TypeError, match=r"a sample must be a dict of named values.*not tuple"):
         default_collate([(1, 2)])
+    with pytest.raises(ValueError, match=r"values of 'ids' do not make a tensor: expected.* pads"):
+        default_collate([{"ids": [1, 2]}, {"ids": [1]}])
+    with pytest.raises(ValueError, match="values of 'label' do not make a tensor: too many dim"):
+        default_collate([{"x": 1, "label": "good"}])
+    with pytest.raises(ValueError, match="1 of the 2 samples of a batch have no 'x'"):
+        default_collate([{"x": 1}, {"y": 1}])
 
 
 def test_values_that_the_model_does_not_take_are_dropped(
@@ -218,7 +236,7 @@ def test_values_that_the_model_does_not_take_are_dropped(
 ) -> None:
     data = [{**row, "text": object()} for row in tiny.samples(8)]
     make_trainer(train=data).train()
-    with pytest.raises((TypeError, RuntimeError)):
+    with pytest.raises(ValueError, match="values of 'text' do not make a tensor"):
         make_trainer(train=data, remove_unused_columns=False).train()
 
 
@@ -227,6 +245,9 @@ def test_batches_and_samples_without_the_right_names_are_told(
 ) -> None:
     with pytest.raises(ValueError, match="a sample has y, of which the model's forward takes none"):
         make_trainer(train=[{"y": 1.0}] * 4).train()
+    raw = [{"text": "good", "label": 1.0}] * 4
+    with pytest.raises(ValueError, match=r"has text, label, of which .* the label alone; it takes"):
+        make_trainer(train=raw).train()
     pairs = [(row["x"], row["labels"]) for row in tiny.samples(8)]
     collate = torch.utils.data.default_collate
     trainer = make_trainer(train=pairs, evaluation=pairs, data_collator=collate)
@@ -348,6 +369,8 @@ def test_frozen_parameters_are_left_alone(make_trainer: Callable[..., Trainer]) 
     before = model.hidden.weight.clone()
     make_trainer(model=model).train()
     assert torch.equal(model.hidden.weight, before)
+    with pytest.raises(ValueError, match="no parameter of the model requires a gradient"):
+        make_trainer(model=tiny.TinyModel().requires_grad_(requires_grad=False)).train()
 
 
 def test_a_subclass_may_change_the_loss(make_trainer: Callable[..., Trainer]) -> None:

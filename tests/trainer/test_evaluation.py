@@ -67,6 +67,12 @@ def test_metrics_get_predictions_labels_and_what_else_is_asked_for(
     assert type(metrics["eval_mae"]) is float
 
 
+def test_metrics_that_are_no_dict_are_told(make_trainer: Callable[..., Trainer]) -> None:
+    trainer = make_trainer(compute_metrics=lambda _: 0.5)
+    with pytest.raises(TypeError, match=r"compute_metrics must return a dict .*, not float"):
+        trainer.evaluate()
+
+
 def test_several_sets_are_evaluated_one_after_the_other(
     make_trainer: Callable[..., Trainer],
 ) -> None:

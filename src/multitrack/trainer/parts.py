@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -68,6 +68,8 @@ class TrainerParts:
         """
         if self.train_dataset is None:
             raise ValueError("Trainer: training requires a train_dataset")
+        if isinstance(self.train_dataset, Sized) and not len(self.train_dataset):
+            raise ValueError("Trainer: the train_dataset has no samples")
         return train_loader(self.train_dataset, self.args, self._collator(), self.accelerator)
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
 
@@ -88,7 +88,7 @@ class Trainer(TrainerParts, Results):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: nn.Module | None = None,
         args: TrainingArguments | None = None,
         data_collator: Collator | None = None,
         train_dataset: Any = None,
@@ -106,7 +106,7 @@ class Trainer(TrainerParts, Results):
         args = TrainingArguments() if args is None else args
         check_trainer(model, args, train_dataset, eval_dataset, optimizers)
         self.args = args
-        self.model = model
+        self.model = cast("nn.Module", model)
         self.output_dir = Path(str(args.output_dir))
         self.train_dataset = train_dataset
         self.eval_dataset = eval_dataset
@@ -123,7 +123,7 @@ class Trainer(TrainerParts, Results):
         self._first_step = self._first_tokens = 0
         self.data_collator = choose_collator(data_collator, processing_class)
         self.signature = Signature(
-            model, args.label_names, has_loss_function=compute_loss_func is not None
+            self.model, args.label_names, has_loss_function=compute_loss_func is not None
         )
         self.model_accepts_loss_kwargs = self.signature.accepts_loss_kwargs
         with MemoryMeter("init", enabled=not args.skip_memory_metrics) as memory:

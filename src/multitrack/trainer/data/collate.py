@@ -13,6 +13,8 @@ Collator: TypeAlias = Callable[[list[Any]], Any]
 LABEL_NAMES = ("label", "label_ids")
 """Names of a sample's label; in the batch it is called ``labels``."""
 
+_LABELS = {*LABEL_NAMES, "labels"}
+
 
 def default_collate(features: Sequence[Any]) -> dict[str, Any]:
     """Return a batch: the samples' values, stacked under their names.
@@ -21,19 +23,20 @@ def default_collate(features: Sequence[Any]) -> dict[str, Any]:
 
     Raises:
         TypeError: a sample has no named values.
+        ValueError: the values of a name do not make a tensor.
 
     >>> default_collate([{"x": [1.0, 2.0], "label": 0}, {"x": [3.0, 4.0], "label": 1}])["labels"]
     tensor([0, 1])
     """
     samples = [_named(feature) for feature in features]
     batch = {
-        name: _stack([sample[name] for sample in samples])
+        name: _stack(name, samples)
         for name, value in samples[0].items()
         if name not in LABEL_NAMES and value is not None and not isinstance(value, str)
     }
     for name in LABEL_NAMES:
         if samples[0].get(name) is not None:
-            batch["labels"] = _stack([sample[name] for sample in samples])
+            batch["labels"] = _stack(name, samples)
             break
     return batch
 
@@ -73,7 +76,7 @@ class ColumnFilter:
         """Return the batch of what remains of the samples.
 
         Raises:
-            ValueError: nothing remains.
+            ValueError: nothing remains, or the label alone.
         """
         return self.collate([self._filter(feature) for feature in features])
 
@@ -83,11 +86,12 @@ class ColumnFilter:
         if not isinstance(feature, Mapping):
             return feature
         kept = {name: value for name, value in feature.items() if name in self.names}
-        if not kept:
+        if kept.keys() <= _LABELS:
             raise ValueError(
                 f"a sample has {', '.join(map(str, feature))}, of which the model's forward takes "
-                f"none; it takes {', '.join(sorted(self.names))}. remove_unused_columns=False "
-                "leaves all of it to the data_collator."
+                f"{'the label alone' if kept else 'none'}; it takes "
+                f"{', '.join(sorted(self.names))}. Text must be tokenised before. "
+                "remove_unused_columns=False leaves all of it to the data_collator."
             )
         return kept
 
@@ -121,7 +125,20 @@ def _named(feature: Any) -> Mapping[str, Any]:
     )
 
 
-def _stack(values: list[Any]) -> torch.Tensor:
+def _stack(name: str, samples: list[Mapping[str, Any]]) -> torch.Tensor:
+    if lacking := sum(name not in sample for sample in samples):
+        raise ValueError(f"{lacking} of the {len(samples)} samples of a batch have no {name!r}")
+    try:
+        return _as_tensor([sample[name] for sample in samples])
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"the values of {name!r} do not make a tensor: {error}. Values of several lengths need "
+            "a data_collator that pads, or a tokenizer as processing_class; text must be made "
+            "numbers before."
+        ) from error
+
+
+def _as_tensor(values: list[Any]) -> torch.Tensor:
     if isinstance(values[0], torch.Tensor):
         return torch.stack(values)
     if isinstance(values[0], np.ndarray | np.generic):

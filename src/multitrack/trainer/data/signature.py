@@ -9,6 +9,8 @@ from torch import nn
 
 from multitrack.trainer.data.collate import LABEL_NAMES
 
+_OPEN = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
 
 def uncompiled(model: Any) -> Any:
     """Return the model that `torch.compile` wrapped, or the model itself."""
@@ -31,7 +33,7 @@ class Signature:
         parameters = inspect.signature(model.forward).parameters
         kinds = [parameter.kind for parameter in parameters.values()]
         self.takes_any = inspect.Parameter.VAR_KEYWORD in kinds
-        self.parameters = list(parameters)
+        self.parameters = [name for name, p in parameters.items() if p.kind not in _OPEN]
         self.label_names = self._labels(model, label_names, has_loss_function=has_loss_function)
         self.accepts_loss_kwargs = bool(getattr(model, "accepts_loss_kwargs", self.takes_any))
         self.main_input: str = getattr(model, "main_input_name", "input_ids")
@@ -45,7 +47,7 @@ class Signature:
     @property
     def names_inputs(self) -> bool:
         """Whether forward names at least one input, so that others can be told apart."""
-        return any(name not in ("args", "kwargs") for name in self.parameters)
+        return bool(self.parameters)
 
     def _labels(
         self, model: nn.Module, given: list[str] | None, *, has_loss_function: bool

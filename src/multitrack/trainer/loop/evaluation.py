@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -141,6 +141,11 @@ class EvaluationLoop:
                 predictions, labels, self.inputs.result(), losses if wants_losses else None
             )
         )
+        if not isinstance(computed, Mapping):
+            raise TypeError(
+                f"compute_metrics must return a dict of metrics by name, not "
+                f"{type(computed).__name__}"
+            )
         return dict(computed)
 
     def _mean(self, losses: Any) -> float:

@@ -23,10 +23,13 @@ def create_optimizer(model: nn.Module, args: TrainingArguments) -> torch.optim.O
     """Return the optimizer that the arguments name, for all parameters that are trained.
 
     Raises:
-        ValueError: ``optim_args`` has an argument that the optimizer does not take.
+        ValueError: ``optim_args`` has an argument that the optimizer does not take, or no
+            parameter is to be trained.
     """
     build, options = choose_optimizer(args)
     groups = parameter_groups(model, args.weight_decay)
+    if not any(group["params"] for group in groups):
+        raise ValueError("no parameter of the model requires a gradient: there is nothing to train")
     try:
         return build(groups, **options)
     except TypeError as error:
