@@ -141,7 +141,7 @@ def terminate() -> None:
 
     class Terminates(TrainerCallback):
         def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            if RANK == 1 and state.global_step == 3:
+            if RANK == 1 and state.global_step == 4:
                 os.kill(os.getpid(), signal.SIGTERM)
 
     one = trainer(Terminates, max_steps=100, save_strategy="steps", save_steps=50)
@@ -149,6 +149,19 @@ def terminate() -> None:
         one.train()
     except TrainingInterrupted as interrupted:
         write(step=interrupted.step)
+
+
+def disagree() -> None:
+    """Let a callback of the first process alone end training."""
+
+    class Stops(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            control.should_training_stop |= RANK == 0 and state.global_step == 3
+
+    try:
+        trainer(Stops, max_steps=100, ddp_timeout=60).train()
+    except RuntimeError as error:
+        write(error=str(error))
 
 
 def tracked() -> None:

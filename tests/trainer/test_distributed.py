@@ -55,6 +55,14 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Do the tasks that do not end well, the last of which ends the processes."""
+    folder = tmp_path_factory.mktemp("ended")
+    launch(folder, "terminate", "disagree")
+    return folder
+
+
 def alone(folder: Path, **options: Any) -> Trainer:
     """Make the same Trainer in this process: batches twice as large give the same steps."""
     defaults: dict[str, Any] = {
@@ -132,13 +140,17 @@ def test_more_processes_go_on_from_one_place(done: Path) -> None:
     assert first["events"].count("on_evaluate") == 2  # of the epoch that was over, and the next
 
 
-def test_sigterm_to_one_stops_both_at_the_same_step(tmp_path: Path) -> None:
-    launch(tmp_path, "terminate")
-    first, second = found(tmp_path / "terminate")
-    assert first["step"] == second["step"] == 5
-    folder = tmp_path / "terminate" / "out" / "checkpoint-5"
+def test_sigterm_to_one_stops_both_at_the_same_step(ended: Path) -> None:
+    first, second = found(ended / "terminate")
+    assert first["step"] == second["step"] == 6
+    folder = ended / "terminate" / "out" / "checkpoint-6"
     assert (folder / "rng_state_1.pth").is_file()
-    assert json.loads((folder / "trainer_state.json").read_text())["global_step"] == 5
+    assert json.loads((folder / "trainer_state.json").read_text())["global_step"] == 6
+
+
+def test_what_one_process_alone_asks_for_is_an_error_at_once(ended: Path) -> None:
+    first, _ = found(ended / "disagree")
+    assert first["error"].startswith("control.should_training_stop is on in 1 of 2 processes")
 
 
 def test_only_the_first_process_reports(done: Path) -> None:

@@ -6,9 +6,10 @@ import signal
 import threading
 from types import FrameType, TracebackType
 
-import torch
 from accelerate import Accelerator
-from torch import distributed
+
+from multitrack.trainer.callbacks.control import TrainerControl
+from multitrack.trainer.loop.votes import Votes
 
 
 class TrainingInterrupted(SystemExit, KeyboardInterrupt):
@@ -42,7 +43,7 @@ class Sigterm:
     def __init__(self, accelerator: Accelerator) -> None:
         self._received = False
         self._installed = False
-        self._votes = _Votes() if accelerator.num_processes > 1 else None
+        self._votes = Votes() if accelerator.num_processes > 1 else None
 
     def __enter__(self) -> Sigterm:
         on_main_thread = threading.current_thread() is threading.main_thread()
@@ -64,40 +65,19 @@ class Sigterm:
         if self._received and error is None:
             signal.raise_signal(signal.SIGTERM)
 
+    def confer(self, control: TrainerControl) -> None:
+        """Tell the other processes whether the signal came, and what callbacks ask for here.
+
+        Raises:
+            RuntimeError: they ask for something in some of the processes only.
+        """
+        if self._votes is not None:
+            self._votes.cast(self._received, control)
+
     def asks_to_stop(self) -> bool:
         """Tell whether to stop after this step; all processes get the same answer."""
-        if self._votes is None:
-            return self._received
-        return self._votes.cast(self._received)
+        return self._received if self._votes is None else self._votes.is_to_stop
 
     def _receive(self, _signal: int, _frame: FrameType | None) -> None:
         self._received = True
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-class _Votes:
-    """Agreement of all processes, one step late, so that no step waits for it."""
-
-    def __init__(self) -> None:
-        self._group = distributed.new_group(backend="gloo")
-        self._ballot = torch.zeros(1)
-        self._work: distributed.Work | None = None
-
-    def cast(self, wants_to_stop: bool) -> bool:
-        """Return whether any process wanted to stop a step ago, and cast this step's vote."""
-        if self._count():
-            return True
-        self._ballot = torch.tensor([float(wants_to_stop)])
-        self._work = distributed.all_reduce(self._ballot, group=self._group, async_op=True)
-        return False
-
-    def close(self) -> None:
-        """Wait for the last vote, which other processes may still need, and leave the group."""
-        self._count()
-        distributed.destroy_process_group(self._group)
-
-    def _count(self) -> bool:
-        if self._work is None:
-            return False
-        self._work.wait()
-        return bool(self._ballot.item())

@@ -178,7 +178,9 @@ class TrainingLoop:
         """Log, evaluate and save, in this order, as far as callbacks asked for it."""
         trainer, meter = self.trainer, self.progress.meter
         control = trainer.control
-        if control.should_log or control.should_evaluate or control.should_save:
+        self.sigterm.confer(control)
+        is_asked = control.should_log or control.should_evaluate or control.should_save
+        if is_asked:
             trainer.work.settle(trainer.state, trainer.accelerator)
         if control.should_log and trainer.state.global_step > meter.logged_step:
             self._log_loss()
@@ -187,6 +189,8 @@ class TrainingLoop:
         self.progress.epoch_is_over = epoch_is_over
         if trainer.control.should_save:
             self._save()
+        if is_asked:
+            self.sigterm.confer(trainer.control)  # callbacks were called again, and may stop
 
     def _save(self) -> None:
         self.trainer.save_checkpoint(self.model, self.progress)
