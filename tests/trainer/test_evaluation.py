@@ -277,6 +277,13 @@ def test_loaders_of_the_users_own_may_be_those_of_torch(
     assert own.evaluate()["eval_loss"] == pytest.approx(expected, rel=1e-6)
 
 
+def test_a_batch_without_samples_is_refused(make_trainer: Callable[..., Trainer]) -> None:
+    trainer = make_trainer()
+    trainer.get_eval_dataloader = lambda _: [{"x": torch.empty(0, 4), "labels": torch.empty(0)}]  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match="without samples to evaluate"):
+        trainer.evaluate()
+
+
 def test_training_goes_on_in_training_mode(make_trainer: Callable[..., Trainer]) -> None:
     trainer = make_trainer()
     trainer.model.train()

@@ -62,7 +62,11 @@ class EvaluationLoop:
         self.seen = 0
 
     def run(self) -> Outcome:
-        """Evaluate all batches."""
+        """Evaluate all batches.
+
+        Raises:
+            ValueError: a batch has no samples.
+        """
         was_training = self.model.training
         self.model.eval()
         self.trainer.callback_handler.eval_dataloader = self.loader
@@ -78,6 +82,11 @@ class EvaluationLoop:
 
     def _run_batch(self, inputs: Any) -> None:
         size = batch_size(inputs)
+        if not size:  # the other processes would wait for what this one does not have
+            raise ValueError(
+                "this process got a batch without samples to evaluate; a stream needs at least "
+                f"as many as there are processes, which are {self.trainer.args.world_size}"
+            )
         real = self._real_samples(size)
         step = self.trainer.prediction_step
         own = cut(inputs, size, max(real, 1)) if real < size else inputs
