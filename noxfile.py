@@ -27,6 +27,10 @@ THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHONS = sorted({*nox.project.python_versions(PROJECT), THIS_PYTHON}, key=lambda v: v.split("."))
 MEDIA = ("matplotlib", "numpy", "pandas", "plotly", "polars")
 """What log_figure, log_table and their like take; the core needs none of them."""
+WITHOUT_TRANSFORMERS = [
+    f"--ignore=tests/trainer/test_{name}.py"
+    for name in ("against_transformers", "transformers_models")
+]
 PAGES = [Path("README.md"), *Path("docs").glob("*.md"), *Path("docs/guides").glob("*.md")]
 
 nox.needs_version = ">=2025.2"
@@ -98,10 +102,11 @@ def core(session: nox.Session) -> None:
 
 @nox.session
 def floors(session: nox.Session) -> None:
-    """Test the command line with the oldest releases of what the package itself depends on."""
+    """Test command line and Trainer with the oldest releases of what they depend on, but torch."""
     session.install(*_package(), "--resolution", "lowest-direct")
-    session.install(*_package(), *_group("test"), "--editable", "tests/plugin")
-    session.run("pytest", "tests/cli", *session.posargs)
+    needed = [one.replace(">=", "==") for one in EXTRAS["trainer"] if not one.startswith("torch")]
+    session.install(*_package("trainer"), *needed, *_group("test"), "--editable", "tests/plugin")
+    session.run("pytest", "tests/cli", "tests/trainer", *WITHOUT_TRANSFORMERS, *session.posargs)
 
 
 @nox.session
@@ -123,10 +128,8 @@ def backends(session: nox.Session, backend: str, client: str) -> None:
 def trainer(session: nox.Session) -> None:
     """Test the reference Trainer, and what takes tensors, where transformers is not installed."""
     session.install(*_package("trainer"), *_group("clients"), "--editable", "tests/plugin")
-    needing = ("against_transformers", "transformers_models")
-    without = [f"--ignore=tests/trainer/test_{name}.py" for name in needing]
     takers = [f"tests/trackers/test_{name}.py" for name in ("console", "media", "values", "watch")]
-    session.run("pytest", "tests/trainer", *takers, *without, *session.posargs)
+    session.run("pytest", "tests/trainer", *takers, *WITHOUT_TRANSFORMERS, *session.posargs)
 
 
 @nox.session
