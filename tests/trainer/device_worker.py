@@ -15,7 +15,7 @@ import numpy as np
 import tiny
 import torch
 from loopback_device import DEVICE, NAME, DeviceTensor, Reads
-from torch.utils.data import IterableDataset
+from torch.utils.data import DataLoader, IterableDataset
 
 from multitrack import TrackingCallback
 from multitrack.trackers.journal import JournalReader
@@ -44,6 +44,16 @@ def squares_over_items(outputs: Any, labels: Any, num_items_in_batch: Any = None
     return squares.mean() if num_items_in_batch is None else squares.sum() / num_items_in_batch
 
 
+class WithOwnLoaders(Trainer):
+    """Has loaders of PyTorch, which bring their batches to no device."""
+
+    def get_train_dataloader(self) -> Any:
+        return DataLoader(self.train_dataset, batch_size=4)
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+        return DataLoader(self.eval_dataset, batch_size=4)
+
+
 CASES: dict[str, dict[str, Any]] = {
     "plain": {},
     "accumulation": {"gradient_accumulation_steps": 3},
@@ -55,6 +65,7 @@ CASES: dict[str, dict[str, Any]] = {
     "sgd": {"optim": "sgd", "optim_args": "momentum=0.9"},
     "measured only": {"max_grad_norm": 0.0},
     "stream": {"train_dataset": Stream()},
+    "own loaders": {"kind": WithOwnLoaders, "gradient_accumulation_steps": 2},
     "bf16": {"bf16": True},
     "unfiltered": {"logging_nan_inf_filter": False},
 }
@@ -78,12 +89,14 @@ def trainer(*callbacks: Any, **options: Any) -> Trainer:
     for name in ("train_dataset", "compute_loss_func", "compute_metrics"):
         if name in options:
             own[name] = options.pop(name)
-    return Trainer(
+    kind = options.pop("kind", Trainer)
+    made: Trainer = kind(
         tiny.TinyModel(dropout=0.2),
         TrainingArguments(str(FOLDER / "out"), **{**defaults, **options}),
         callbacks=list(callbacks),
         **own,
     )
+    return made
 
 
 def weights(of: Trainer) -> list[float]:

@@ -217,7 +217,7 @@ class TrainerParts:
         """Return the batch on the device, where a loader of the user's own need not bring it."""
         device = self.accelerator.device
         if isinstance(inputs, Mapping) and all(
-            getattr(value, "device", device) == device for value in inputs.values()
+            _lies_on(device, value) for value in inputs.values()
         ):
             return inputs  # the usual case first: this is done for every batch
         return send_to_device(inputs, device)
@@ -276,6 +276,13 @@ class TrainerParts:
             return loss, None, None
         logits = losses.logits_of(outputs, ignore_keys, with_loss=has_labels)
         return loss, logits, labels[0] if labels is not None and len(labels) == 1 else labels
+
+
+def _lies_on(device: torch.device, value: Any) -> bool:
+    """Tell whether a value of a batch is no tensor, or one on a device, whose index may be open."""
+    if not isinstance(value, torch.Tensor):
+        return not isinstance(value, Mapping | list | tuple)
+    return value.device.type == device.type and device.index in {None, value.device.index}
 
 
 def check_batch(inputs: Any) -> None:
