@@ -6,10 +6,12 @@ Each task works in a folder of its own, and writes down there what it saw.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -151,6 +153,19 @@ def terminate() -> None:
         write(step=interrupted.step)
 
 
+def impatient() -> None:
+    """Let a process wait for the other longer than it may."""
+
+    class Dawdles(TrainerCallback):
+        def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            time.sleep(4 * (RANK == 0))
+
+    try:
+        trainer(Dawdles, max_steps=4, save_strategy="steps", save_steps=2, ddp_timeout=2).train()
+    except RuntimeError as error:
+        write(error=str(error))
+
+
 def disagree() -> None:
     """Let a callback of the first process alone end training."""
 
@@ -159,7 +174,7 @@ def disagree() -> None:
             control.should_training_stop |= RANK == 0 and state.global_step == 3
 
     try:
-        trainer(Stops, max_steps=100, ddp_timeout=60).train()
+        trainer(Stops, max_steps=100).train()
     except RuntimeError as error:
         write(error=str(error))
 
@@ -321,6 +336,7 @@ def fsdp_other_weights() -> None:
     write(refusals=refusals)
 
 
+faulthandler.dump_traceback_later(150, exit=True)  # a hang tells where it is, and ends
 torch.set_num_threads(1)
 for task in sys.argv[2:]:
     FOLDER = Path(sys.argv[1]) / task

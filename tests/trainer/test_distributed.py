@@ -59,7 +59,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Do the tasks that do not end well, the last of which ends the processes."""
     folder = tmp_path_factory.mktemp("ended")
-    launch(folder, "terminate", "disagree")
+    launch(folder, "terminate", "impatient", "disagree")
     return folder
 
 
@@ -146,6 +146,10 @@ def test_sigterm_to_one_stops_both_at_the_same_step(ended: Path) -> None:
     folder = ended / "terminate" / "out" / "checkpoint-6"
     assert (folder / "rng_state_1.pth").is_file()
     assert json.loads((folder / "trainer_state.json").read_text())["global_step"] == 6
+
+
+def test_no_process_waits_for_another_beyond_the_timeout(ended: Path) -> None:
+    assert any("timed out" in one["error"].lower() for one in found(ended / "impatient"))
 
 
 def test_what_one_process_alone_asks_for_is_an_error_at_once(ended: Path) -> None:

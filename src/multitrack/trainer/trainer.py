@@ -235,7 +235,7 @@ class Trainer(TrainerParts, Results):
         self.is_in_train = True
         try:
             checkpoint = find_checkpoint(source, self.output_dir) if source else None
-            with Sigterm(self.accelerator) as sigterm:
+            with Sigterm(self.accelerator, self.args.ddp_timeout) as sigterm:
                 return self._train(checkpoint, sigterm)
         except BaseException as error:
             self.callback_handler.call_exception(error, self.args, self.state, self.control)

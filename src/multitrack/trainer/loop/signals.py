@@ -38,12 +38,13 @@ class Sigterm:
 
     Args:
         accelerator: knows the other processes, which must all stop at the same step.
+        timeout: seconds for which to wait for them.
     """
 
-    def __init__(self, accelerator: Accelerator) -> None:
+    def __init__(self, accelerator: Accelerator, timeout: float) -> None:
         self._received = False
         self._installed = False
-        self._votes = Votes() if accelerator.num_processes > 1 else None
+        self._votes = Votes(timeout) if accelerator.num_processes > 1 else None
 
     def __enter__(self) -> Sigterm:
         on_main_thread = threading.current_thread() is threading.main_thread()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import torch
 from torch import distributed
 
@@ -23,13 +25,16 @@ class Votes:
     for: there all processes must meet anyway, and one that asked alone would wait for the others
     in vain.
 
+    Args:
+        timeout: seconds for which to wait for a vote of another process.
+
     Attributes:
         is_to_stop: whether any process wanted to stop at a vote that was counted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, timeout: float) -> None:
         self.is_to_stop = False
-        self._group = distributed.new_group(backend="gloo")
+        self._group = distributed.new_group(backend="gloo", timeout=timedelta(seconds=timeout))
         self._ballot = torch.zeros(1 + len(SWITCHES))
         self._work: distributed.Work | None = None
 
