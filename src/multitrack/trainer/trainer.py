@@ -308,9 +308,10 @@ class Trainer(TrainerParts, Results):
 
         With accelerate's mark on it, the next training would get neither of its own.
         """
+        if store.is_shard(self.model):
+            return  # it stays prepared, and the next training goes on with it
         model = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
-        if not store.is_shard(model):
-            vars(uncompiled(model)).pop("_is_accelerate_prepared", None)
+        vars(uncompiled(model)).pop("_is_accelerate_prepared", None)
 
     def _keep_best_model(self) -> None:
         best = self.state.best_model_checkpoint
