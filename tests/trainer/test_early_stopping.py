@@ -87,3 +87,10 @@ def test_it_refuses_what_gives_it_nothing_to_watch(
     trainer = make_trainer(EarlyStoppingCallback(), **options)
     with pytest.raises(AssertionError, match=message):
         trainer.train()
+
+
+def test_an_evaluation_alone_needs_no_metric_to_watch(
+    make_trainer: Callable[..., Trainer], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert make_trainer(EarlyStoppingCallback()).evaluate()["eval_loss"] > 0
+    assert not caplog.records

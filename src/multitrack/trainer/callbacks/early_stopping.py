@@ -83,7 +83,9 @@ class EarlyStoppingCallback(TrainerCallback, ExportableState):
         **_kwargs: Any,
     ) -> None:
         """Count the evaluation, and stop training when the patience is used up."""
-        name = args.metric_for_best_model or ""
+        name = args.metric_for_best_model
+        if name is None:  # nobody trains, or training would not have begun
+            return
         name = name if name.startswith("eval_") else f"eval_{name}"
         value = (metrics or {}).get(name)
         if value is None:
