@@ -141,8 +141,12 @@ def test_a_loss_that_does_not_divide_by_the_labels_says_so(tmp_path: Path) -> No
             super().__init__(*args, **options)
             self.model_accepts_loss_kwargs = False
 
-    args = TrainingArguments(str(tmp_path), max_steps=2, use_cpu=True, disable_tqdm=True)
-    OwnLoss(Counts(), args, train_dataset=tiny.samples(44)).train()
+    args = TrainingArguments(
+        str(tmp_path), max_steps=2, gradient_accumulation_steps=2, use_cpu=True, disable_tqdm=True
+    )
+    own = OwnLoss(Counts(), args, train_dataset=tiny.samples(44)).train()
+    plain = Trainer(tiny.TinyModel(), args, train_dataset=tiny.samples(44)).train()
+    assert own.training_loss == plain.training_loss
     with pytest.raises(AssertionError):
         Trainer(Counts(), args, train_dataset=tiny.samples(44)).train()
 
