@@ -142,6 +142,47 @@ def test_every_training_has_its_own_precision_and_compilation(
     assert seen == [True, True, False, True]
 
 
+@pytest.mark.parametrize("options", [{"bf16": True}, {"torch_compile_backend": "eager"}], ids=str)
+def test_a_trainer_that_was_made_before_another_keeps_its_own(
+    options: dict[str, Any], make_trainer: Callable[..., Trainer]
+) -> None:
+    seen = []
+
+    class Watches(tiny.TinyModel):
+        def forward(self, x: Any, labels: Any = None) -> dict[str, Any]:
+            seen.append(torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling())
+            return super().forward(x, labels)
+
+    first = make_trainer(model=Watches(), max_steps=1, **options)
+    second = make_trainer(model=Watches(), max_steps=1)
+    for trainer in (first, second, first):
+        trainer.train()
+    assert seen == [True, False, True]
+    second.evaluate(tiny.samples(8))
+    assert not seen[-1]
+
+
+def test_another_trainer_that_evaluates_changes_nothing_for_one_that_trains(
+    make_trainer: Callable[..., Trainer],
+) -> None:
+    seen = []
+
+    class Watches(tiny.TinyModel):
+        def forward(self, x: Any, labels: Any = None) -> dict[str, Any]:
+            seen.append(torch.is_autocast_enabled("cpu"))
+            return super().forward(x, labels)
+
+    class Evaluates(TrainerCallback):
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            other.evaluate()
+
+    other = make_trainer()
+    trainer = make_trainer(Evaluates, model=Watches(), max_steps=3, bf16=True)
+    trainer.train()
+    assert seen == [True] * 3
+    assert trainer.accelerator.mixed_precision == "bf16"
+
+
 @pytest.mark.parametrize("by_the_user", [False, True])
 def test_a_compiled_model_trains_and_is_saved_under_plain_names(
     by_the_user: bool, make_trainer: Callable[..., Trainer]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import torch
 from accelerate import Accelerator
@@ -22,11 +23,32 @@ from multitrack.trainer.checkpoints.store import is_sharded
 
 if TYPE_CHECKING:
     from multitrack.trainer.arguments import TrainingArguments
+    from multitrack.trainer.trainer import Trainer
 
 _SHARD = "ACCELERATE_USE_FSDP"
+_latest: ref[Trainer] | None = None
+"""The Trainer whose device and precision accelerate has: it has one of each for the process."""
 
 
-def build_accelerator(args: TrainingArguments) -> Accelerator:
+def set_up_accelerator(trainer: Trainer) -> None:
+    """Give a Trainer its Accelerator.
+
+    Raises:
+        ValueError: this machine cannot do what the arguments ask for.
+    """
+    global _latest  # noqa: PLW0603 - what accelerate keeps is global, too
+    trainer.accelerator = _build_accelerator(trainer.args)
+    _latest = ref(trainer)
+
+
+def take_back_accelerator(trainer: Trainer) -> None:
+    """Set a Trainer's Accelerator up anew if another Trainer was made since, unless that trains."""
+    latest = None if _latest is None else _latest()
+    if latest is not trainer and not (latest is not None and latest.is_in_train):
+        set_up_accelerator(trainer)
+
+
+def _build_accelerator(args: TrainingArguments) -> Accelerator:
     """Return the Accelerator that the arguments describe, and set PyTorch up for it.
 
     Raises:

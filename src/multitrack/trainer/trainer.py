@@ -22,7 +22,7 @@ from multitrack.trainer.checkpoints.folders import find_checkpoint
 from multitrack.trainer.checks import check_trainer
 from multitrack.trainer.data.collate import Collator, choose_collator
 from multitrack.trainer.data.signature import Signature, uncompiled
-from multitrack.trainer.engine import build_accelerator, seed_all
+from multitrack.trainer.engine import seed_all, set_up_accelerator, take_back_accelerator
 from multitrack.trainer.loop.evaluation import EvaluationLoop, Outcome
 from multitrack.trainer.loop.losses import LossFunction
 from multitrack.trainer.loop.memory import MemoryMeter
@@ -133,7 +133,7 @@ class Trainer(TrainerParts, Results):
 
     def _set_up_process(self) -> None:
         seed_all(self.args)
-        self.accelerator = build_accelerator(self.args)
+        set_up_accelerator(self)
         if self.args.gradient_checkpointing:
             enable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs)
         config = getattr(self.model, "config", None)
@@ -230,6 +230,7 @@ class Trainer(TrainerParts, Results):
             ValueError: there is no such checkpoint, or it does not fit.
             TrainingInterrupted: SIGTERM was received.
         """
+        take_back_accelerator(self)
         source = resume_from_checkpoint
         source = self.args.resume_from_checkpoint if source is None else source
         self.is_in_train = True
@@ -341,6 +342,7 @@ class Trainer(TrainerParts, Results):
         Raises:
             ValueError: there is no data.
         """
+        take_back_accelerator(self)
         dataset = self.eval_dataset if eval_dataset is None else eval_dataset
         if isinstance(dataset, dict):
             metrics: dict[str, Any] = {}
@@ -369,6 +371,7 @@ class Trainer(TrainerParts, Results):
             ignore_keys: outputs of the model that are left out.
             metric_key_prefix: the first part of the metrics' names.
         """
+        take_back_accelerator(self)
         outcome = self._evaluate(
             self.get_test_dataloader(test_dataset),
             metric_key_prefix,
