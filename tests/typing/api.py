@@ -11,6 +11,7 @@ from torch import nn
 import multitrack
 from multitrack import Run, TrackingCallback, start_run
 from multitrack.trackers.delivery import Report
+from multitrack.trainer import Trainer, TrainingArguments
 
 
 @dataclasses.dataclass
@@ -86,3 +87,10 @@ def make_callback() -> TrackingCallback:
     return TrackingCallback(
         report_to=["wandb"], project="digits", system_metrics=30, capture_console=True
     )
+
+
+def train(model: nn.Module) -> float:
+    """Train; a misspelt parameter is found, or the comment would be an unused one."""
+    args = TrainingArguments("out", max_steps=3, report_to=["wandb"])
+    Trainer(model, args, train_data=[])  # type: ignore[arg-type]
+    return Trainer(model, args, train_dataset=[], callbacks=[make_callback()]).train().training_loss

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from torch import nn
 
@@ -100,7 +100,7 @@ class Trainer(TrainerParts, Results):
         callbacks: list[Any] | None = None,
         optimizers: tuple[Any, Any] = (None, None),
         preprocess_logits_for_metrics: Callable[[Any, Any], Any] | None = None,
-        **absent: Any,
+        **absent: NoReturn,  # so that type checkers find misspelt ones
     ) -> None:
         check_parameters(absent)
         args = TrainingArguments() if args is None else args
