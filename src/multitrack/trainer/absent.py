@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NoReturn
 
 _COLUMNS = "set remove_unused_columns=False, and pass a data_collator"
 _COMPUTE = "override training_step, or write a callback"
@@ -17,18 +18,6 @@ PARAMETERS = {
     "tokenizer": "pass it as processing_class",
 }
 """What to do without parameters of the constructor."""
-
-ATTRIBUTES = {
-    "create_optimizer_and_scheduler": "call create_optimizer and create_scheduler",
-    "deepspeed": "there is no DeepSpeed; use fsdp=True",
-    "hyperparameter_search": _SEARCH,
-    "label_smoother": "pass compute_loss_func to the Trainer",
-    "model_init": "keep it yourself",
-    "model_wrapped": "use model, or self.accelerator.prepare(self.model)",
-    "push_to_hub": _HUB,
-    "tokenizer": "use processing_class",
-}
-"""What to do without attributes and methods."""
 
 HOOKS = {
     "_get_eval_sampler": "override get_eval_dataloader",
@@ -75,7 +64,36 @@ def check_hooks(cls: type) -> None:
         )
 
 
-def missing_attribute(owner: object, name: str) -> AttributeError:
-    """Return the error of an attribute that is not there, with what to do without it."""
-    advice = f": {ATTRIBUTES[name]}" if name in ATTRIBUTES else ""
-    return AttributeError(f"{type(owner).__name__!r} object has no attribute {name!r}{advice}")
+class Absent:
+    """An attribute that is not there: it says what to do without it.
+
+    Args:
+        advice: what to do.
+    """
+
+    def __init__(self, advice: str) -> None:
+        self.advice = advice
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, owner: object, kind: type) -> NoReturn:
+        raise AttributeError(
+            f"{kind.__name__!r} object has no attribute {self.name!r}: {self.advice}"
+        )
+
+
+class AbsentAttributes:
+    """Attributes and methods of transformers' Trainer that ours has not.
+
+    A `__getattr__` would do, but makes every other attribute slower.
+    """
+
+    create_optimizer_and_scheduler = Absent("call create_optimizer and create_scheduler")
+    deepspeed = Absent("there is no DeepSpeed; use fsdp=True")
+    hyperparameter_search = Absent(_SEARCH)
+    label_smoother = Absent("pass compute_loss_func to the Trainer")
+    model_init = Absent("keep it yourself")
+    model_wrapped = Absent("use model, or self.accelerator.prepare(self.model)")
+    push_to_hub = Absent(_HUB)
+    tokenizer = Absent("use processing_class")

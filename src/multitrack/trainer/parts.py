@@ -216,6 +216,8 @@ class TrainerParts:
     def _prepare_inputs(self, inputs: Any) -> Any:
         """Return the batch on the device, where a loader of the user's own need not bring it."""
         device = self.accelerator.device
+        if device.type == "cpu":
+            return inputs
         if isinstance(inputs, Mapping) and all(
             _lies_on(device, value) for value in inputs.values()
         ):

@@ -6,11 +6,11 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import Any, NoReturn, cast
 
 from torch import nn
 
-from multitrack.trainer.absent import check_hooks, check_parameters, missing_attribute
+from multitrack.trainer.absent import AbsentAttributes, check_hooks, check_parameters
 from multitrack.trainer.arguments import TrainingArguments
 from multitrack.trainer.callbacks.control import TrainerControl
 from multitrack.trainer.callbacks.defaults import build_handler
@@ -45,7 +45,7 @@ from multitrack.trainer.results import Results
 from multitrack.trainer.values import plain_numbers
 
 
-class Trainer(TrainerParts, Results):
+class Trainer(TrainerParts, Results, AbsentAttributes):
     """Trains a PyTorch model, on one device or many, and reports to callbacks and trackers.
 
     Its constructor, methods and callbacks are those of Hugging Face's Trainer.
@@ -163,12 +163,6 @@ class Trainer(TrainerParts, Results):
         self.control = TrainerControl()
         self.state = self._new_state()
         self.fire("on_init_end")
-
-    if not TYPE_CHECKING:  # type checkers should find misspelt names
-
-        def __getattr__(self, name: str) -> Any:
-            """Refuse what only transformers' Trainer has, with what to do without it."""
-            raise missing_attribute(self, name)
 
     # Callbacks
 

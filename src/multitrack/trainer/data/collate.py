@@ -126,10 +126,13 @@ def _named(feature: Any) -> Mapping[str, Any]:
 
 
 def _stack(name: str, samples: list[Mapping[str, Any]]) -> torch.Tensor:
-    if lacking := sum(name not in sample for sample in samples):
-        raise ValueError(f"{lacking} of the {len(samples)} samples of a batch have no {name!r}")
     try:
         return _as_tensor([sample[name] for sample in samples])
+    except KeyError:
+        lacking = sum(name not in sample for sample in samples)
+        raise ValueError(
+            f"{lacking} of the {len(samples)} samples of a batch have no {name!r}"
+        ) from None
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(
             f"the values of {name!r} do not make a tensor: {error}. Values of several lengths need "
