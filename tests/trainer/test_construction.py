@@ -103,16 +103,22 @@ def test_gradient_checkpointing_is_turned_on(make_trainer: Callable[..., Trainer
     assert model.given == {"use_reentrant": False}
 
 
+class Watches(tiny.TinyModel):
+    """Notes of every pass whether it has a precision or a compilation that was asked for."""
+
+    def __init__(self, seen: list[bool]) -> None:
+        super().__init__()
+        self.seen = seen
+
+    def forward(self, x: Any, labels: Any = None) -> dict[str, Any]:
+        self.seen.append(torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling())
+        return super().forward(x, labels)
+
+
 def test_a_second_trainer_may_want_another_precision(make_trainer: Callable[..., Trainer]) -> None:
-    seen = []
-
-    class Watches(tiny.TinyModel):
-        def forward(self, x: Any, labels: Any = None) -> dict[str, Any]:
-            seen.append(torch.is_autocast_enabled("cpu"))
-            return super().forward(x, labels)
-
-    make_trainer(model=Watches(), max_steps=1).train()
-    model = Watches()
+    seen: list[bool] = []
+    make_trainer(model=Watches(seen), max_steps=1).train()
+    model = Watches(seen)
     trainer = make_trainer(model=model, max_steps=1, bf16=True)
     trainer.train()
     assert seen == [False, True]
@@ -126,14 +132,8 @@ def test_a_second_trainer_may_want_another_precision(make_trainer: Callable[...,
 def test_every_training_has_its_own_precision_and_compilation(
     options: dict[str, Any], make_trainer: Callable[..., Trainer]
 ) -> None:
-    seen = []
-
-    class Watches(tiny.TinyModel):
-        def forward(self, x: Any, labels: Any = None) -> dict[str, Any]:
-            seen.append(torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling())
-            return super().forward(x, labels)
-
-    model = Watches()
+    seen: list[bool] = []
+    model = Watches(seen)
     trainer = make_trainer(model=model, max_steps=1, **options)
     trainer.train()
     trainer.train()
@@ -146,15 +146,9 @@ def test_every_training_has_its_own_precision_and_compilation(
 def test_a_trainer_that_was_made_before_another_keeps_its_own(
     options: dict[str, Any], make_trainer: Callable[..., Trainer]
 ) -> None:
-    seen = []
-
-    class Watches(tiny.TinyModel):
-        def forward(self, x: Any, labels: Any = None) -> dict[str, Any]:
-            seen.append(torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling())
-            return super().forward(x, labels)
-
-    first = make_trainer(model=Watches(), max_steps=1, **options)
-    second = make_trainer(model=Watches(), max_steps=1)
+    seen: list[bool] = []
+    first = make_trainer(model=Watches(seen), max_steps=1, **options)
+    second = make_trainer(model=Watches(seen), max_steps=1)
     for trainer in (first, second, first):
         trainer.train()
     assert seen == [True, False, True]
@@ -165,19 +159,14 @@ def test_a_trainer_that_was_made_before_another_keeps_its_own(
 def test_another_trainer_that_evaluates_changes_nothing_for_one_that_trains(
     make_trainer: Callable[..., Trainer],
 ) -> None:
-    seen = []
-
-    class Watches(tiny.TinyModel):
-        def forward(self, x: Any, labels: Any = None) -> dict[str, Any]:
-            seen.append(torch.is_autocast_enabled("cpu"))
-            return super().forward(x, labels)
+    seen: list[bool] = []
 
     class Evaluates(TrainerCallback):
         def on_step_end(self, *_: Any, **__: Any) -> None:
             other.evaluate()
 
     other = make_trainer()
-    trainer = make_trainer(Evaluates, model=Watches(), max_steps=3, bf16=True)
+    trainer = make_trainer(Evaluates, model=Watches(seen), max_steps=3, bf16=True)
     trainer.train()
     assert seen == [True] * 3
     assert trainer.accelerator.mixed_precision == "bf16"

@@ -181,14 +181,6 @@ class TrainingArguments(Fields, Environment, metaclass=ArgumentNames):
         if self.greater_is_better is None and self.metric_for_best_model is not None:
             self.greater_is_better = not self.metric_for_best_model.endswith("loss")
 
-    if not TYPE_CHECKING:  # type checkers should find misspelt names
-
-        def __getattr__(self, name: str) -> Any:
-            """Return what an argument of transformers that is not there has as its default."""
-            if name in ABSENT:
-                return ABSENT[name][0]
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
     def __repr__(self) -> str:
         shown = self.to_dict()
         names = sorted(field.name for field in dataclasses.fields(self))
@@ -198,6 +190,11 @@ class TrainingArguments(Fields, Environment, metaclass=ArgumentNames):
 
 # What transformers' HfArgumentParser reads: it has no options for other unions of types.
 TrainingArguments.__annotations__.update(as_text_or_type())
+
+# Arguments of transformers that are not there answer with their defaults, which ask for nothing.
+for _name, (_default, _) in ABSENT.items():
+    if not hasattr(TrainingArguments, _name):  # the environment knows local_rank
+        setattr(TrainingArguments, _name, _default)
 
 
 def refuse(problems: list[str]) -> None:
