@@ -52,6 +52,7 @@ def find_unneeded(run: RunFolder) -> Unneeded:
         UnreadableRunError: the journal does not start with a header.
         OSError: the folder cannot be read.
     """
+    _check_is_no_link(run)
     _check_is_delivered(run)
     staged = [path for path in run.files.rglob("*") if path.is_file() and not path.is_symlink()]
     needed = _needed(run) if staged else set()
@@ -80,6 +81,13 @@ def prune(run: RunFolder) -> Unneeded:
         raise KeptError("a process writes to it") from None
     _remove_empty_folders(run.files)
     return found
+
+
+def _check_is_no_link(run: RunFolder) -> None:
+    """See that what would be removed lies where it seems to: others may have made the folder."""
+    for path in (run.path, run.files):
+        if path.is_symlink():
+            raise KeptError(f"{path} is a link, and files are only removed where they lie")
 
 
 def _check_is_delivered(run: RunFolder) -> None:
