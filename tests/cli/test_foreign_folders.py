@@ -36,7 +36,7 @@ def world(monkeypatch):
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(made=folders(), command=st.sampled_from(COMMANDS), by_name=st.booleans())
 def test_no_command_that_looks_or_tidies_touches_anything_else(world, made, command, by_name):

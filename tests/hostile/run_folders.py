@@ -84,7 +84,7 @@ def write_folder(folder, home, records, state, links):
     folder.mkdir(parents=True)
     for place, target in links.items():
         path = folder / place
-        if path.parent.is_symlink() or os.path.lexists(path):
+        if not is_free(folder, place):
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         if target == "pipe":
@@ -97,11 +97,20 @@ def write_folder(folder, home, records, state, links):
     contents |= {f"couriers/{name}/state.json": described for name in ("notebook", "tensorboard")}
     for place, content in contents.items():
         path = folder / place
-        above = [folder / parent for parent in Path(place).parents]
-        if os.path.lexists(path) or any(one.is_symlink() or one.is_fifo() for one in above):
+        if not is_free(folder, place):
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
+
+
+def is_free(folder, place):
+    """Tell whether nothing is at a place yet, and no link or pipe above it."""
+    above = [folder / parent for parent in Path(place).parents]
+    return not (os.path.lexists(folder / place) or any(map(is_odd, above)))
+
+
+def is_odd(path):
+    return path.is_symlink() or path.is_fifo()
 
 
 def what_lies_in(place):
