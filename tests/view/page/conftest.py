@@ -171,7 +171,8 @@ def _media(directory: Path) -> tuple[str, str]:
         run.log_table("errors", [["a", step], ["b", 2]], columns=["label", "count"], step=step)
         run.log_text("answer", f"answer {step}", step)
     for index in range(40):
-        run.log({f"many/metric-{index:02}": float(index)}, step=4)
+        for step in (3, 4):
+            run.log({f"many/metric-{index:02}": float(index)}, step=step)
     (directory.parent / "weights.txt").write_text("weights")
     run.log_artifact(directory.parent / "weights.txt", aliases=["best"])
     run.finish(quiet=True, timeout=0)

@@ -30,7 +30,7 @@ def test_names_of_javascript_are_metrics_like_others(look, site):
     page = look(site.run("hostile"))
     for name, value in [("__proto__", "2"), ("constructor", "3")]:
         chart = page.locator(".card", has=page.get_by_role("heading", name=name))
-        expect(chart.locator(".at")).to_have_text(value)
+        expect(chart.locator(".value")).to_have_text(value)
 
 
 def test_the_theme_is_the_systems_until_one_is_chosen(look, site):

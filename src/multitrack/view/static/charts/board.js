@@ -6,15 +6,17 @@ import { Empty } from "../parts/says.js";
 import { Icon } from "../parts/icons.js";
 import { Card } from "./card.js";
 import { useSettings } from "./settings.js";
+import { Single } from "./single.js";
 import { ChartTools } from "./tools.js";
 
 const FEW = 6;
 
 /**
- * @param {{runs: {id: string, label: string}[], version: string, names: string[],
- *   colours: Map<string, object>, children?: unknown}} props
+ * @param {{runs: {id: string, label: string, name: string}[], version: string, names: string[],
+ *   singles: Map<string, object[]>, colours: Map<string, object>, children?: unknown}} props
+ *   singles are the values of the metrics that have one
  */
-export function Board({ runs, version, names, colours, children }) {
+export function Board({ runs, version, names, singles, colours, children }) {
   const [search, setSearch] = useState("");
   const [settings, change] = useSettings();
   const groups = useMemo(() => grouped(names, search), [names, search]);
@@ -27,14 +29,16 @@ export function Board({ runs, version, names, colours, children }) {
     ${!groups.length && html`<${Empty} small title=${`No metric has “${search}” in its name`} />`}
     <div class=${names.length <= FEW ? "roomy" : ""}>
       ${groups.map(
-        ([prefix, members]) => html`<${Group} key=${prefix} ...${{ prefix, members, runs, colours, settings, version }} />`,
+        ([prefix, members]) => html`<${Group} key=${prefix} ...${{ prefix, members, singles, runs, colours, settings, version }} />`,
       )}
     </div>
   `;
 }
 
-function Group({ prefix, members, runs, colours, settings, version }) {
+function Group({ prefix, members, singles, runs, colours, settings, version }) {
   const [isOpen, setOpen] = useState(true);
+  const curves = members.filter(({ name }) => !singles.has(name));
+  const numbers = members.filter(({ name }) => singles.has(name));
   return html`<section class="charts">
     <h2>
       <button type="button" aria-expanded=${isOpen ? "true" : "false"} onClick=${() => setOpen(!isOpen)}>
@@ -42,10 +46,16 @@ function Group({ prefix, members, runs, colours, settings, version }) {
         <span class="count">${members.length}</span>
       </button>
     </h2>
-    ${isOpen &&
+    ${isOpen && curves.length > 0 &&
     html`<div class="grid">
-      ${members.map(
+      ${curves.map(
         ({ name, title }) => html`<${Card} key=${name} ...${{ name, title, runs, colours, settings, version }} />`,
+      )}
+    </div>`}
+    ${isOpen && numbers.length > 0 &&
+    html`<div class="grid ${runs.length > 1 ? "" : "small"}">
+      ${numbers.map(
+        ({ name, title }) => html`<${Single} key=${name} values=${singles.get(name)} ...${{ name, title, runs, colours }} />`,
       )}
     </div>`}
   </section>`;

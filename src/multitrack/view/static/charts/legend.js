@@ -10,9 +10,9 @@ import { html } from "../lib.js";
 export function Legend({ runs, colours, onFocus }) {
   return html`<ul class="legend" onMouseLeave=${() => onFocus(null)}>
     ${runs.map(
-      ({ id, label }) => html`<li key=${id} data-run=${id} onMouseEnter=${() => onFocus(id)}>
+      ({ id, label, name }) => html`<li key=${id} data-run=${id} onMouseEnter=${() => onFocus(id)}>
         <${Swatch} colour=${colours.get(id)} />
-        <span class="clip" title=${label}>${label}</span>
+        <span class="clip" title=${name}>${label}</span>
         <output class="number"></output>
       </li>`,
     )}

@@ -7,9 +7,9 @@ import { Search } from "../parts/controls.js";
 import { Empty } from "../parts/says.js";
 
 /**
- * @param {{runs: object[], colours: Map<string, object>}} props
+ * @param {{runs: object[], labels: Map<string, string>, colours: Map<string, object>}} props
  */
-export function ParamsDiff({ runs, colours }) {
+export function ParamsDiff({ runs, labels, colours }) {
   const [isWhole, setWhole] = useState(false);
   const [search, setSearch] = useState("");
   const rows = useMemo(() => rowsOf(runs), [runs]);
@@ -23,11 +23,11 @@ export function ParamsDiff({ runs, colours }) {
       </button>
       <span class="count quiet number">${shown.length} of ${rows.length}</span>
     </div>
-    ${shown.length ? html`<${Sheet} ...${{ runs, colours, rows: shown }} />` : html`<${Same} hasParams=${rows.length > 0} />`}
+    ${shown.length ? html`<${Sheet} ...${{ runs, labels, colours, rows: shown }} />` : html`<${Same} hasParams=${rows.length > 0} />`}
   `;
 }
 
-function Sheet({ runs, colours, rows }) {
+function Sheet({ runs, labels, colours, rows }) {
   return html`<div class="diff-scroll" tabindex="0">
     <table class="diff">
       <thead>
@@ -35,7 +35,7 @@ function Sheet({ runs, colours, rows }) {
           <th scope="col">Param</th>
           ${runs.map(
             (run) => html`<th key=${run.id} scope="col" title=${run.name || run.id}>
-              <span class="head"><${Swatch} colour=${colours.get(run.id)} /><span class="clip">${run.name || run.id}</span></span>
+              <span class="head"><${Swatch} colour=${colours.get(run.id)} /><span class="clip">${labels.get(run.id)}</span></span>
             </th>`,
           )}
         </tr>

@@ -9,16 +9,17 @@ import { toggled } from "../parts/menu.js";
 import { href } from "../router.js";
 
 /**
- * @param {{runs: object[], colours: Map<string, object>, hidden: string[],
+ * @param {{runs: object[], labels: Map<string, string>, colours: Map<string, object>, hidden: string[],
  *   setHidden: (hidden: string[]) => void, remove: (id: string) => void}} props
  */
-export function RunList({ runs, colours, hidden, setHidden, remove }) {
+export function RunList({ runs, labels, colours, hidden, setHidden, remove }) {
   return html`<aside class="run-list" aria-label="Compared runs">
     <h2>${plural(runs.length, "run")}</h2>
     <ul>
       ${runs.map(
         (run) => html`<${Item}
           key=${run.id}
+          label=${labels.get(run.id)}
           colour=${colours.get(run.id)}
           isHidden=${hidden.includes(run.id)}
           onHide=${() => setHidden(toggled(hidden, run.id))}
@@ -30,12 +31,12 @@ export function RunList({ runs, colours, hidden, setHidden, remove }) {
   </aside>`;
 }
 
-function Item({ run, colour, isHidden, onHide, onRemove }) {
+function Item({ run, label, colour, isHidden, onHide, onRemove }) {
   const name = run.name || run.id;
   return html`<li class=${isHidden ? "off" : ""}>
     <${Swatch} colour=${colour} />
     <a href=${href("run", run.id)} title=${name}>
-      <span class="clip strong">${name}</span>
+      <span class="clip strong">${label}</span>
       <span class="clip quiet">
         ${run.project}${run.status !== "finished" && html` <i class=${statusStyle(run.status)}>${run.status}</i>`}
       </span>

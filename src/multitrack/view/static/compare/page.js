@@ -3,6 +3,7 @@
 import { get, getRuns, runPath } from "../api.js";
 import { Board } from "../charts/board.js";
 import { versionOf } from "../charts/load.js";
+import { singlesOf } from "../charts/single.js";
 import { coloursOf } from "../colours.js";
 import { html, useEffect, useMemo, useRef, useState } from "../lib.js";
 import { Bone, Empty, Trouble } from "../parts/says.js";
@@ -11,6 +12,7 @@ import { usePolled } from "../poll.js";
 import { changeQuery, href } from "../router.js";
 import { ParamsDiff } from "./diff.js";
 import { RunList } from "./list.js";
+import { labelsOf } from "./names.js";
 
 const MOST = 20;
 
@@ -33,6 +35,7 @@ export function ComparePage({ query }) {
 
 function Shown({ ids, runs, tab }) {
   const colours = useMemo(() => coloursOf(ids), [ids]);
+  const labels = labelsOf(runs);
   const [hidden, setHidden] = useState([]);
   const shown = useMemo(() => runs.filter((run) => !hidden.includes(run.id)), [runs, hidden]);
   const remove = (id) => changeQuery({ runs: ids.filter((one) => one !== id).join(",") });
@@ -45,25 +48,28 @@ function Shown({ ids, runs, tab }) {
   return html`
     <h1 class="hidden">Comparing ${runs.length} runs</h1>
     <div class="compare">
-      <${RunList} ...${{ runs, colours, hidden, setHidden, remove }} />
+      <${RunList} ...${{ runs, labels, colours, hidden, setHidden, remove }} />
       <div class="beside">
         <${Tabs} label="Compare" ...${{ tabs, current, address }} />
         <div class="scroll" role="tabpanel" key=${current}>
           ${current === "params"
-            ? html`<${ParamsDiff} runs=${shown} colours=${colours} />`
-            : html`<${Charts} runs=${shown} colours=${colours} />`}
+            ? html`<${ParamsDiff} runs=${shown} ...${{ labels, colours }} />`
+            : html`<${Charts} runs=${shown} ...${{ labels, colours }} />`}
         </div>
       </div>
     </div>
   `;
 }
 
-function Charts({ runs, colours }) {
+function Charts({ runs, labels, colours }) {
   const listed = JSON.stringify([...new Set(runs.flatMap((run) => run.metrics.map(({ name }) => name)))]);
   const names = useMemo(() => JSON.parse(listed), [listed]);
-  const labels = JSON.stringify(runs.map((run) => ({ id: run.id, label: run.name || run.id })));
-  const drawn = useMemo(() => JSON.parse(labels), [labels]);
-  return html`<${Board} runs=${drawn} version=${versionOf(runs)} ...${{ names, colours }}>
+  const named = JSON.stringify(
+    runs.map(({ id, name }) => ({ id, label: labels.get(id), name: name || id })),
+  );
+  const drawn = useMemo(() => JSON.parse(named), [named]);
+  const singles = new Map(singlesOf(runs));
+  return html`<${Board} runs=${drawn} version=${versionOf(runs)} ...${{ names, singles, colours }}>
     <${Empty} small title="No metrics to compare">
       <p>Show a run again in the list, or choose runs that have logged something.</p>
     <//>

@@ -3,6 +3,7 @@
 import { runPath } from "../api.js";
 import { Board } from "../charts/board.js";
 import { versionOf } from "../charts/load.js";
+import { singlesOf } from "../charts/single.js";
 import { coloursOf } from "../colours.js";
 import { html, useEffect, useMemo } from "../lib.js";
 import { Gallery, mediaOf } from "../media/gallery.js";
@@ -80,9 +81,10 @@ function Charts({ run, ofSystem }) {
   );
   const version = versionOf([run]);
   const label = run.name || run.id;
-  const runs = useMemo(() => [{ id: run.id, label }], [run.id, label]);
+  const runs = useMemo(() => [{ id: run.id, label, name: label }], [run.id, label]);
+  const singles = new Map(singlesOf([run]));
   const colours = useMemo(() => coloursOf([run.id]), [run.id]);
-  return html`<${Board} ...${{ runs, version, names, colours }}>
+  return html`<${Board} ...${{ runs, version, names, singles, colours }}>
     <${NoMetrics} ofSystem=${ofSystem} />
   <//>`;
 }

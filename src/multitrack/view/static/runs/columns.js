@@ -5,6 +5,7 @@ import { duration, number } from "../format.js";
 const AUTOMATIC = 4;
 const PARAM = "param:";
 const METRIC = "metric:";
+const ORIGIN = `${PARAM}imported_from/`; // where a run was read, which no two have in common
 
 /**
  * @typedef {{key: string, title: string, isNumber?: boolean, value: (run: object) => unknown,
@@ -59,12 +60,14 @@ export function column(key) {
 }
 
 /**
- * Return the keys of every param and metric that the runs have, the most frequent first.
+ * Return the keys of every param and metric that the runs have, the most frequent first; where
+ * an imported run comes from stands last.
  * @param {object[]} runs
  * @returns {{params: string[], metrics: string[]}}
  */
 export function columnKeys(runs) {
-  return { params: keysOf(runs, "params", PARAM), metrics: keysOf(runs, "metrics", METRIC) };
+  const params = keysOf(runs, "params", PARAM).sort((a, b) => isOrigin(a) - isOrigin(b));
+  return { params, metrics: keysOf(runs, "metrics", METRIC) };
 }
 
 /**
@@ -75,6 +78,7 @@ export function columnKeys(runs) {
  */
 export function automaticColumns(runs, keys) {
   const differing = keys.params.filter((key) => {
+    if (isOrigin(key)) return false;
     const { value } = column(key);
     const values = new Set(runs.map(value));
     values.delete(undefined);
@@ -83,6 +87,10 @@ export function automaticColumns(runs, keys) {
   const metrics = keys.metrics.filter((key) => !key.startsWith(`${METRIC}system/`));
   metrics.sort((a, b) => b.startsWith(`${METRIC}eval/`) - a.startsWith(`${METRIC}eval/`));
   return [...differing.slice(0, AUTOMATIC / 2), ...metrics.slice(0, AUTOMATIC / 2)];
+}
+
+function isOrigin(key) {
+  return key.startsWith(ORIGIN);
 }
 
 function keysOf(runs, field, prefix) {
