@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
+SECRET = "what I keep to myself"
 PLACES = [
     "journal.jsonl",
     "writer.lock",
@@ -128,6 +129,6 @@ def what_lies_in(place):
 def make_home(home):
     shutil.rmtree(home, ignore_errors=True)
     (home / "projects" / "media").mkdir(parents=True)
-    (home / "secret.txt").write_text("mine\n")
+    (home / "secret.txt").write_text(SECRET)
     (home / "projects" / "x").write_text("work\n")
     (home / "projects" / "media" / "y").write_text("work\n")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from run_folders import PATHS, SECRET, folders, make_home, what_lies_in, write_folder
 
 from multitrack.trackers.folder import RunFolder
 from multitrack.trackers.records import Artifact, Codec, Header, Host, Image, Metrics, StagedFile
@@ -139,3 +142,23 @@ def test_an_artifacts_folder_lists_what_can_be_had(viewer, make):
     (folder.files / "a").write_bytes(b"1")
     [artifact] = viewer.get(f"/api/runs/{folder.run_id}").json["artifacts"]
     assert ["url" in file for file in artifact["files"]] == [True, False]
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(made=folders())
+def test_no_folder_makes_the_page_show_or_change_what_lies_elsewhere(viewer, tmp_path, made):
+    home, folder = tmp_path / "home", viewer.directory / "evil"
+    make_home(home)
+    shutil.rmtree(folder, ignore_errors=True)
+    write_folder(folder, home, *made)
+    before = what_lies_in(home)
+    addresses = ["", "/media?kind=text&name=a", *(f"/files/{path}" for path in PATHS)]
+    targets = [f"/api/runs/evil{one.replace('{home}', str(home))}" for one in addresses]
+    for target in ["/api/runs", *targets, "/api/series?run=evil&name=a"]:
+        answer = viewer.ask(target, Authorization=f"Bearer {viewer.token}")
+        assert answer.status in {200, 204, 400, 404}
+        assert SECRET.encode() not in answer.content
+    shutil.rmtree(folder)
+    assert what_lies_in(home) == before
