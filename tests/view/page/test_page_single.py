@@ -8,6 +8,7 @@ import multitrack
 
 expect = pytest.importorskip("playwright.sync_api", reason="pip install playwright").expect
 
+NOTHING = "\u2013"
 NAMES = ["bert-base_lr-1e-3_seed-1_final", "bert-base_lr-1e-4_seed-1_final"]
 
 
@@ -53,7 +54,7 @@ def test_compared_runs_have_a_bar_each_from_nothing_to_the_value(look_at_own, ow
     record(own_site, "without", {"test/gain": float("inf")})
     page = look_at_own(own_site.compare(*NAMES, "without"))
     f1, gain = card(page, "f1"), card(page, "gain")
-    expect(f1.locator("output:not(.at)")).to_have_text(["0.8", "0.4", "–"])
+    expect(f1.locator("output:not(.at)")).to_have_text(["0.8", "0.4", NOTHING])
     expect(gain.locator("output:not(.at)")).to_have_text(["-1", "1", "Infinity"])
     long, half = (bar.bounding_box() for bar in f1.locator("i").all())
     assert half["x"] == long["x"]
@@ -61,7 +62,7 @@ def test_compared_runs_have_a_bar_each_from_nothing_to_the_value(look_at_own, ow
     left, right = (bar.bounding_box() for bar in gain.locator("i").all())
     assert left["x"] + left["width"] == pytest.approx(right["x"], abs=1)
     page.get_by_role("button", name=f"Hide {NAMES[0]}").click()
-    expect(f1.locator("output:not(.at)")).to_have_text(["0.4", "–"])
+    expect(f1.locator("output:not(.at)")).to_have_text(["0.4", NOTHING])
 
 
 def test_names_are_shortened_where_they_agree(look_at_own, own_site):
