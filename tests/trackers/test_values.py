@@ -1,17 +1,31 @@
 """What users pass in: numbers of every kind, steps, configs and tags."""
 
 import argparse
+import array
+import collections
 import dataclasses
 import enum
+import itertools
 import math
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 
+import msgspec
 import pytest
 
-from multitrack.trackers.values import MAX_DEPTH, as_number, as_step, as_tags, as_tree, take_metrics
+from multitrack.trackers import trees, values
+from multitrack.trackers.values import (
+    MAX_DEPTH,
+    as_number,
+    as_step,
+    as_tags,
+    as_tree,
+    take_metrics,
+    take_tree,
+)
 
 BIG = 2**63
 
@@ -240,3 +254,199 @@ def test_tags(tags, expected):
 def test_what_are_no_tags():
     with pytest.raises(TypeError, match="a name, a list of names, or a mapping, not int"):
         as_tags(5)
+
+
+class Fails:
+    """Fails in whatever it is asked."""
+
+    def to_dict(self):
+        raise RuntimeError("no")
+
+    __str__ = __repr__ = to_dict
+
+
+class Pair(NamedTuple):
+    left: int
+    right: tuple[int]
+
+
+@dataclasses.dataclass
+class Unset:
+    lr: float = 0.1
+    started: float = dataclasses.field(init=False)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (collections.deque([1, 2]), [1, 2]),
+        (range(3), [0, 1, 2]),
+        (range(10**9), "range(0, 1000000000)"),
+        (array.array("d", [1, 2]), [1.0, 2.0]),
+        (array.array("d", [0] * 5000), "'d' array of shape (5000,)"),
+        (memoryview(b"ab"), [97, 98]),
+        ({"b": 1, "a": 2}.keys(), ["b", "a"]),
+        ({"a": 1}.items(), [["a", 1]]),
+        ({"b", "a"}, ["a", "b"]),
+        (collections.UserList([1]), [1]),
+        (collections.UserDict(a=1), {"a": 1}),
+        (Pair(1, (2,)), {"left": 1, "right": [2]}),
+        (Unset(), {"lr": 0.1}),
+        (b"bytes", "b'bytes'"),
+        (Fails(), "Fails"),
+        ({"inner": Fails(), "lr": 0.1}, {"inner": "Fails", "lr": 0.1}),
+        ({Fails(): 1, "lr": 0.1}, {"Fails": 1, "lr": 0.1}),
+        (10**5000, hex(10**5000)),
+        ("\udcff\0", "\\udcff\0"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_structure_is_kept(value, expected):
+    assert as_tree({"x": value, "lr": 0.1}) == {"x": expected, "lr": 0.1}
+
+
+def test_iterators_are_not_used_up():
+    values = iter([1, 2])
+    as_tree({"x": values})
+    assert list(values) == [1, 2]
+
+
+def test_structure_of_numpy():
+    numpy = pytest.importorskip("numpy")
+    assert as_tree(
+        {
+            "short": numpy.arange(3),
+            "one": numpy.array([2.5]),
+            "number": numpy.array(2.5),
+            "long": numpy.zeros((1000, 3), "float32"),
+        }
+    ) == {
+        "short": [0, 1, 2],
+        "one": [2.5],
+        "number": 2.5,
+        "long": "float32 array of shape (1000, 3)",
+    }
+
+
+def test_structure_of_torch():
+    torch = pytest.importorskip("torch")
+    tree = as_tree(
+        {"short": torch.ones(2, 2), "long": torch.ones(1000, 3), "size": torch.Size([4])}
+    )
+    assert tree == {
+        "short": [[1.0, 1.0], [1.0, 1.0]],
+        "long": "float32 array of shape (1000, 3)",
+        "size": [4],
+    }
+
+
+def test_structure_of_pandas():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"a": [1, 2]})
+    tree = as_tree({"frame": frame, "column": frame.a, "long": pandas.concat([frame] * 600)})
+    assert tree == {
+        "frame": {"a": [1, 2]},
+        "column": [1, 2],
+        "long": "DataFrame of shape (1200, 1)",
+    }
+
+
+def test_struct_of_msgspec():
+    class Settings(msgspec.Struct):
+        lr: float = 0.1
+
+    assert as_tree(Settings()) == {"lr": 0.1}
+
+
+def test_attrs_class():
+    attrs = pytest.importorskip("attrs")
+    made = attrs.make_class(
+        "Settings", {"lr": attrs.field(default=0.1), "late": attrs.field(init=False)}
+    )
+    assert as_tree(made()) == {"lr": 0.1}
+
+
+def test_pydantic_models_old_and_new():
+    pydantic = pytest.importorskip("pydantic")
+    pydantic_v1 = pytest.importorskip("pydantic.v1")
+
+    class Broken(pydantic.BaseModel):
+        lr: float = 0.1
+
+        @pydantic.model_serializer
+        def serialize(self):
+            raise RuntimeError("no")
+
+    new = pydantic.create_model("New", lr=(float, 0.1), sizes=(list[int], [1, 2]))
+    old = pydantic_v1.create_model("Old", lr=(float, 0.1))
+    models = {"new": new(), "old": old(), "root": pydantic.RootModel[list[int]]([1]), "x": Broken()}
+    assert as_tree(models) == {
+        "new": {"lr": 0.1, "sizes": [1, 2]},
+        "old": {"lr": 0.1},
+        "root": [1],
+        "x": {"lr": 0.1},
+    }
+
+
+def test_config_of_omegaconf_keeps_its_lists_and_what_it_cannot_resolve():
+    omegaconf = pytest.importorskip("omegaconf")
+    config = omegaconf.OmegaConf.create(
+        {
+            "lr": 0.1,
+            "model": {"widths": [8, {"k": 2}]},
+            "same": "${lr}",
+            "checkpoint": "???",
+            "lost": "${nowhere}",
+            "list": ["${nowhere}", 1, "???"],
+        }
+    )
+    expected = {
+        "lr": 0.1,
+        "model": {"widths": [8, {"k": 2}]},
+        "same": 0.1,
+        "checkpoint": "???",
+        "lost": "${nowhere}",
+        "list": ["${nowhere}", 1, "???"],
+    }
+    assert take_tree(config) == (expected, {})
+    assert as_tree({"deep": [config.model]}) == {"deep": [{"widths": [8, {"k": 2}]}]}
+
+
+def test_two_keys_of_one_text_are_not_merged():
+    assert take_tree({"a": {1: "first", "1": "second"}}) == (
+        {"a": {"1": "first"}},
+        {"a/1": "the same mapping has another value of this name"},
+    )
+
+
+def test_what_has_no_end_is_cut(alarm, monkeypatch):
+    monkeypatch.setattr(trees, "MOST_REPEATED", 10_000)
+    monkeypatch.setattr(values, "MOST", 10_000)
+    bomb = [0]
+    for _ in range(60):
+        bomb = [bomb, bomb]
+    numbers = {"x": 1.0}
+    for _ in range(60):
+        numbers = {"left": numbers, "right": numbers}
+    with alarm(60):
+        as_tree({"bomb": bomb})
+        taken, refused = take_tree({"endless": Endless(), "lr": 0.1})
+        take_metrics({"cycle": numbers})
+    assert taken["lr"] == 0.1
+    assert refused == {"endless/…": "it could not be read: only the first 1,000 values are taken"}
+
+
+class Endless(collections.abc.Mapping):
+    """A mapping that says that it has three values, and has one more whenever it is asked."""
+
+    def __len__(self):
+        return 3
+
+    def __iter__(self):
+        return iter(int, 1)
+
+    def items(self):
+        return ((str(number), number) for number in itertools.count())
+
+    def __getitem__(self, key):
+        return key

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import inspect
 import logging
 import os
 import sys
@@ -40,10 +41,20 @@ from multitrack.trackers.records import (
     Table,
     Tags,
     Text,
+    Tree,
     Video,
 )
 from multitrack.trackers.redact import redact_text, redact_tree
-from multitrack.trackers.session import Session, exit_outcome, one_line, outcome_of
+from multitrack.trackers.session import Session, exit_outcome, outcome_of
+from multitrack.trackers.texts import (
+    ENDING,
+    Unread,
+    attempt,
+    kind_of,
+    reason_of,
+    shorten,
+    text_of,
+)
 from multitrack.trackers.watch import Watch, What
 
 if TYPE_CHECKING:
@@ -51,8 +62,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("multitrack")
 
+LONGEST_REFUSED = 1_000
+"""Characters of a refused name that are kept."""
 FINISH_TIMEOUT = 60.0
 """Seconds for which `Run.finish` waits for delivery when nobody says otherwise."""
+NAMING = ("key", "path")
+"""Parameters that name what is logged."""
 NATIVE_TIMEOUT = 60.0
 """Seconds for which `Run.native` waits for a client to start, when nobody says otherwise."""
 
@@ -60,16 +75,24 @@ P = ParamSpec("P")
 
 
 def _never_raises(method: Callable[P, None]) -> Callable[P, None]:
-    """Turn what a user passed wrongly into a refusal by name: training goes on."""
+    """Turn what a user passed wrongly into a refusal by name: training goes on.
+
+    The name is the user's own where the first parameter is one, else the method's: what else
+    was passed may be anything, and is not repeated.
+    """
+    first = list(inspect.signature(method).parameters)[1]
 
     @functools.wraps(method)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             method(*args, **kwargs)
-        except Exception as error:
-            run, name = args[0], args[1] if len(args) > 1 else next(iter(kwargs.values()), "")
-            name = name if isinstance(name, str | os.PathLike) else method.__name__
-            cast("Run", run).refuse(str(name), one_line(error))
+        except ENDING:
+            raise
+        except BaseException as error:  # what a user's class raises may be of any kind
+            given = args[1] if len(args) > 1 else kwargs.get(first)
+            is_name = first in NAMING and isinstance(given, str | os.PathLike)
+            name = text_of(given) if is_name else method.__name__
+            cast("Run", args[0]).refuse(name, _because(error))
 
     return guarded
 
@@ -138,17 +161,19 @@ class Run:
         try:
             points, refused = values.take_metrics(metrics)
             if points:
-                if epoch is not None:
-                    epoch = float(values.as_number(epoch))
+                if epoch is not None and type(epoch) is not float:
+                    epoch = self._epoch_of(epoch)
                 with self._lock:
                     step = self._step_of(step, advance=True)
                     record = Metrics(time=time.time(), step=step, epoch=epoch, values=points)
                     self._live().append(record)
                     self._step = step
-            for name, reason in refused.items():
-                self.refuse(name, reason)
-        except Exception as error:
-            self.refuse("log", one_line(error))
+            if refused:
+                self._refuse_all(refused)
+        except ENDING:
+            raise
+        except BaseException as error:  # what a user's class raises may be of any kind
+            self.refuse("log", _because(error))
 
     @_never_raises
     def log_params(self, params: Any) -> None:
@@ -159,8 +184,10 @@ class Run:
         Example:
             >>> run.log_params({"optimizer": {"name": "adamw", "lr": 1e-3}})
         """
-        tree = redact_tree(values.as_tree(params))
-        self._append(Params(time=time.time(), values=tree))
+        tree, refused = values.take_tree(params, "params")
+        if tree:
+            self._append(Params(time=time.time(), values=redact_tree(tree)))
+        self._refuse_all(refused)
 
     @_never_raises
     def set_tags(self, tags: str | Iterable[str] | Mapping[str, Any]) -> None:
@@ -170,7 +197,10 @@ class Run:
             >>> run.set_tags(["baseline"])
             >>> run.set_tags({"team": "vision"})
         """
-        self._append(Tags(time=time.time(), values=redact_tree(values.as_tags(tags))))
+        taken, refused = values.take_tags(tags)
+        if taken:
+            self._append(Tags(time=time.time(), values=redact_tree(taken)))
+        self._refuse_all(refused)
 
     @_never_raises
     def summary(self, results: Mapping[str, Any]) -> None:
@@ -179,13 +209,10 @@ class Run:
         Example:
             >>> run.summary({"best/accuracy": 0.97, "best/checkpoint": "checkpoint-300"})
         """
-        texts = {name: value for name, value in results.items() if isinstance(value, str)}
-        rest = {name: value for name, value in results.items() if name not in texts}
-        numbers, refused = values.take_metrics(rest)
-        if texts or numbers:
-            self._append(Summary(time=time.time(), values=redact_tree({**texts, **numbers})))
-        for name, reason in refused.items():
-            self.refuse(name, reason)
+        taken, refused = values.take_metrics(results, with_texts=True)
+        if taken:
+            self._append(Summary(time=time.time(), values=redact_tree(taken)))
+        self._refuse_all(refused)
 
     # -- media -----------------------------------------------------------------------------
 
@@ -196,7 +223,7 @@ class Run:
         Example:
             >>> run.log_text("samples/answer", "Paris is the capital of France.", step=10)
         """
-        self._write(Text, step, key=key, text=str(text))
+        self._write(Text, step, key=key, text=text_of(text))
 
     @_never_raises
     def log_image(
@@ -312,27 +339,29 @@ class Run:
             >>> run.log_artifact("out/checkpoint-300", kind="checkpoint", aliases=["best"])
         """
         source = Path(path).expanduser()
+        name = staging.safe_name(source.resolve().name if name is None else text_of(name))
         self._write(
             Artifact,
             step,
-            name=staging.safe_name(name or source.resolve().name),
-            kind=kind,
-            aliases=_names(aliases),
-            metadata=redact_tree(values.as_tree(metadata or {})),
+            name=name,
+            kind=text_of(kind),
+            aliases=self._names(f"{name}/aliases", aliases),
+            metadata=self._metadata(f"{name}/metadata", metadata),
             folder=source.is_dir(),
             files=staging.stage_path(self.folder, source),
-            withheld_from=_names(withhold_from),
+            withheld_from=self._names(f"{name}/withhold_from", withhold_from),
         )
 
     def refuse(self, name: str, reason: str) -> None:
         """Note that a value could not be logged: a warning the first time, and a count."""
+        name, reason = shorten(text_of(name), LONGEST_REFUSED), text_of(reason)
         self._refused[name] += 1
         if self._refused[name] == 1:
             logger.warning("not logged: %s: %s (said once, then counted)", name, reason)
-            try:
-                self._append(Refused(time=time.time(), key=name, reason=reason))
-            except Exception as error:  # a full process table, another writer: training goes on
-                logger.warning("the refusal of %s was not recorded: %s", name, error)
+            record = Refused(time=time.time(), key=name, reason=reason)
+            failed = attempt(self._append, record)
+            if failed:  # a full process table, another writer: training goes on
+                logger.warning("the refusal of %s was not recorded: %s", name, failed.error)
 
     def native(self, backend: str, timeout: float = NATIVE_TIMEOUT) -> Any:
         """Return a client's own object of this run, to log by hand beside what the run logs.
@@ -488,8 +517,10 @@ class Run:
 
     def _write(self, record: Callable[..., AnyRecord], step: Any, **fields: Any) -> None:
         """Append a record of a step; what has a key must have one that names it."""
-        if fields.get("key") == "":
-            raise ValueError("no name")
+        if "key" in fields:
+            fields["key"] = _checked_key(fields["key"])
+        if fields.get("caption") is not None:
+            fields["caption"] = text_of(fields["caption"])
         with self._lock:
             known = self._step_of(step, advance=False)
             self._live().append(record(time=time.time(), step=known, **fields))
@@ -497,12 +528,54 @@ class Run:
                 self._step = known
 
     def _step_of(self, step: Any, *, advance: bool) -> int:
-        """Return the step given; without one, the last, or the one after it."""
+        """Return the step given; without one, the last, or the one after it.
+
+        What is no step is refused by that name, and what was logged at it is kept.
+        """
         if step is not None:
-            return step if type(step) is int and step in values.INT64 else values.as_step(step)
+            if type(step) is int and step in values.INT64:
+                return step
+            known = attempt(values.as_step, step)
+            if isinstance(known, int):
+                return known
+            self.refuse("step", reason_of(known.error))
         if self._step is None:
             return 0
         return self._step + advance
+
+    def _epoch_of(self, epoch: Any) -> float | None:
+        """Return an epoch as a float; what is none is refused by that name."""
+        number = attempt(values.as_number, epoch)
+        if isinstance(number, Unread):
+            self.refuse("epoch", f"epoch must be a number, not {values.quoted(epoch)}")
+            return None
+        return float(number)
+
+    def _refuse_all(self, refused: Mapping[str, str], within: str = "") -> None:
+        for name, reason in refused.items():
+            self.refuse(within + name, reason)
+
+    def _metadata(self, name: str, metadata: Any) -> Tree:
+        """Return what describes an artifact; what cannot be taken costs itself alone."""
+        if metadata is None:
+            return {}
+        taken = attempt(values.take_tree, metadata, "metadata")
+        if isinstance(taken, Unread):
+            self.refuse(name, reason_of(taken.error))
+            return {}
+        self._refuse_all(taken.refused, f"{name}/")
+        tree: Tree = redact_tree(taken.tree)
+        return tree
+
+    def _names(self, what: str, given: Any) -> list[str]:
+        """Return one name, or several, as a list; what is none is refused."""
+        taken = attempt(values.take_tags, given)
+        if isinstance(taken, Unread):
+            self.refuse(what, reason_of(taken.error))
+            return []
+        names, refused = taken
+        self._refuse_all(refused, f"{what}/")
+        return list(names)
 
     def _append(self, record: AnyRecord) -> None:
         with self._lock:
@@ -554,9 +627,22 @@ class Run:
         return staging.stage_bytes(self.folder, encoded.content, name)
 
 
-def _names(given: str | Iterable[str]) -> list[str]:
-    """Return one name, or several, as a list."""
-    return [given] if isinstance(given, str) else list(given)
+def _because(error: BaseException) -> str:
+    return redact_text(f"{kind_of(error)}: {reason_of(error)}")
+
+
+def _checked_key(key: Any) -> str:
+    """Return a name as the journal can hold it.
+
+    Raises:
+        ValueError: it names nothing.
+        TypeError: it is no text.
+    """
+    if not issubclass(type(key), str):
+        raise TypeError(f"key must be text, not {kind_of(key)}")
+    if not key:
+        raise ValueError("no name")
+    return text_of(key)
 
 
 _unfinished: set[Run] = set()

@@ -93,8 +93,10 @@ def start_run(
     mode = _checked_mode(delivery)
     timeout = _checked_timeout(finish_timeout)
     observing = observers.choose(system_metrics, capture_console)
-    tree = redact_tree(values.as_tree(config)) if config is not None else {}
-    named = _tags_of_environment() | (values.as_tags(tags) if tags is not None else {})
+    tree, refused = values.take_tree(config) if config is not None else values.Taken({}, {})
+    tree = redact_tree(tree)
+    given, refused_tags = values.take_tags(tags) if tags is not None else ({}, {})
+    named = _tags_of_environment() | given
     assignments = [Assignment(run, *c) for c in _choose(backends, settings or {}) if _is_on(*c)]
     header = None
     if is_new:
@@ -110,6 +112,8 @@ def start_run(
         started.log_params(tree)
     if not is_new and named:
         started.set_tags(named)
+    for part, reason in {**refused, **refused_tags}.items():
+        started.refuse(part, reason)
     return started
 
 

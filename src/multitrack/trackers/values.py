@@ -2,194 +2,169 @@
 
 from __future__ import annotations
 
-import dataclasses
-import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from multitrack.trackers.records import Number, Scalar, Tree, spell
+from multitrack.trackers import structure
+from multitrack.trackers.records import Scalar, spell
+from multitrack.trackers.scalars import INT64, as_number, as_step, quoted
+from multitrack.trackers.structure import MOST
+from multitrack.trackers.texts import Unread, attempt, kind_of, reason_of, text_of
+from multitrack.trackers.trees import MAX_DEPTH, Taken, as_tree, take_tree
 
-INT64 = range(-(2**63), 2**63)
-MAX_DEPTH = 64
-"""Levels of nesting that a config may have; what lies deeper, or in itself, is stored as text."""
+__all__ = [
+    "INT64",
+    "MAX_DEPTH",
+    "Taken",
+    "as_number",
+    "as_step",
+    "as_tags",
+    "as_tree",
+    "quoted",
+    "take_metrics",
+    "take_tags",
+    "take_tree",
+]
 
-
-def as_number(value: Any) -> Number:
-    """Return a metric's value as a Python number.
-
-    Takes int, float, bool, and whatever holds exactly one number and says so with ``item()``:
-    numpy scalars, torch tensors (on any device), and arrays of one element.
-
-    Raises:
-        TypeError: it is not one number; the message says what it is and what to call instead.
-    """
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, int):
-        number = int(value)  # a range looks for what only derives from int one by one
-        return number if number in INT64 else float(number)
-    if isinstance(value, float):
-        return float(value)
-    one = value.item() if _element_count(value) == 1 and hasattr(value, "item") else value
-    if one is not value and isinstance(one, bool | int | float):
-        return as_number(one)
-    if hasattr(one, "__float__") and not isinstance(one, str) and _element_count(one) in {None, 1}:
-        return float(one)
-    raise TypeError(f"{_kind(value)} is not one number; {_advice(value)}")
+ANOTHER = "the same call has another value of this name"
 
 
-def take_metrics(metrics: Mapping[Any, Any]) -> tuple[dict[str, Scalar], dict[str, str]]:
+def take_metrics(
+    metrics: Mapping[Any, Any], *, with_texts: bool = False
+) -> tuple[dict[str, Scalar], dict[str, str]]:
     """Return a nested dict's metrics with names joined by ``/``, ready for a record.
 
     Args:
         metrics: what the user logged.
+        with_texts: whether texts are taken, too.
 
     Returns:
         The metrics by name, and the reason for each name that could not be taken.
+
+    Raises:
+        TypeError: it has no named values.
 
     >>> take_metrics({"loss": 0.5, "eval": {"accuracy": 1, "note": "good"}})[0]
     {'loss': 0.5, 'eval/accuracy': 1}
     """
     taken: dict[str, Scalar] = {}
     refused: dict[str, str] = {}
-    _take(metrics, "", taken, refused)
+    if type(metrics) is not dict and not isinstance(metrics, Mapping):
+        raise TypeError(f"values have names: pass a mapping, not {kind_of(metrics)}")
+    _take(_pairs(metrics), "", taken, refused, _Nest(with_texts=True) if with_texts else None)
     return taken, refused
 
 
 def _take(
-    metrics: Mapping[Any, Any], prefix: str, taken: dict[str, Scalar], refused: dict[str, str]
+    pairs: Iterable[tuple[Any, Any]],
+    prefix: str,
+    taken: dict[str, Scalar],
+    refused: dict[str, str],
+    nest: _Nest | None = None,
 ) -> None:
-    for key, value in metrics.items():
-        name = prefix + key if type(key) is str else f"{prefix}{key}"
+    for key, value in pairs:
+        name = prefix + key if type(key) is str else prefix + text_of(key)
         if name in taken or not name:
-            refused[name] = "the same call has another value of this name" if name else "no name"
+            refused[name] = ANOTHER if name else "no name"
         elif type(value) is float:  # the usual case: this loop is what training pays for
             taken[name] = value if value - value == 0.0 else spell(value)
-        elif isinstance(value, Mapping):
-            _take(value, f"{name}/", taken, refused)
         else:
-            try:
-                taken[name] = spell(as_number(value))
-            except Exception as error:  # whatever a user's class raises: the others are logged
-                refused[name] = str(error)
+            failed = attempt(_take_other, name, value, taken, refused, nest)
+            if failed:  # whatever a user's class raises: the others are logged
+                refused[name] = reason_of(failed.error)
 
 
-def as_step(step: Any) -> int:
-    """Return a step as an int: any whole number, numpy's and torch's included.
+def _take_other(
+    name: str, value: Any, taken: dict[str, Scalar], refused: dict[str, str], nest: _Nest | None
+) -> None:
+    """Take what is no float: another number, a text if those are taken, or a mapping of some."""
+    if type(value) is Unread:
+        refused[name] = value.reason
+    elif nest and nest.with_texts and issubclass(type(value), str):
+        taken[name] = text_of(value)
+    elif not (type(value) is dict or isinstance(value, Mapping)):
+        taken[name] = spell(as_number(value))
+    else:
+        nest = nest or _Nest()
+        with nest.open(value) as pairs:
+            _take(pairs, f"{name}/", taken, refused, nest)
 
-    Raises:
-        TypeError: it is not a whole number that fits 64 bits.
-    """
-    number = as_number(step)
-    if isinstance(number, float) and number.is_integer():
-        number = int(number)
-    if isinstance(number, bool) or not isinstance(number, int) or number not in INT64:
-        raise TypeError(f"a step must be a whole number, not {step!r}")
-    return number
+
+class _Nest:
+    """Mappings in mappings, as deep and as many as there may be."""
+
+    def __init__(self, *, with_texts: bool = False) -> None:
+        self.with_texts = with_texts
+        self._above: list[int] = []
+        self._opened = 0
+
+    @contextmanager
+    def open(self, mapping: Mapping[Any, Any]) -> Iterator[list[tuple[Any, Any]]]:
+        """Give a mapping's values with their names.
+
+        Raises:
+            ValueError: it holds itself, or too many others.
+        """
+        self._opened += 1
+        if id(mapping) in self._above:
+            raise ValueError("it holds itself")
+        if len(self._above) >= MAX_DEPTH or self._opened > MOST:
+            raise ValueError(f"nested more than {MAX_DEPTH} levels deep, or without end")
+        self._above.append(id(mapping))
+        try:
+            yield _pairs(mapping)
+        finally:
+            self._above.pop()
 
 
-def as_tree(config: Any) -> Tree:
-    """Return a config as a nested dict that JSON can hold.
-
-    Mappings, dataclasses, argparse namespaces and objects with ``to_dict()`` become dicts;
-    tuples and sets become lists; numpy and torch scalars become numbers; enums their value;
-    anything else its ``str``. NaN and infinities are spelled as in the journal.
-
-    Raises:
-        TypeError: it is none of the things that have named values.
-    """
-    tree = _plain(config, ())
-    if not isinstance(tree, dict):
-        raise TypeError(
-            f"config must have named values: a dict, a dataclass, a namespace or an object "
-            f"with to_dict(), not {_kind(config)}"
-        )
-    return tree
+def _pairs(mapping: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
+    return list(mapping.items()) if type(mapping) is dict else structure.pairs_of(mapping)
 
 
 def as_tags(tags: Any) -> dict[str, str]:
-    """Return tags by name: a string or a list gives bare tags, a mapping gives values.
+    """Return tags by name; `take_tags` says how.
+
+    Raises:
+        TypeError: they are none.
+    """
+    return take_tags(tags)[0]
+
+
+def take_tags(tags: Any) -> tuple[dict[str, str], dict[str, str]]:
+    """Return tags by name: a string or a collection gives bare tags, a mapping gives values.
+
+    Returns:
+        The tags, and the reason for each that could not be taken.
 
     Raises:
         TypeError: it is none of these.
+
+    >>> take_tags({"team": "vision", "seed": 1})[0]
+    {'team': 'vision', 'seed': '1'}
     """
     if isinstance(tags, str):
-        return {tags: ""}
+        return {text_of(tags): ""}, {}
     if isinstance(tags, Mapping):
-        return {str(key): "" if value is None else str(value) for key, value in tags.items()}
-    if isinstance(tags, list | tuple | set | frozenset):
-        return {str(tag): "" for tag in tags}
-    raise TypeError(f"tags must be a name, a list of names, or a mapping, not {_kind(tags)}")
+        pairs = _pairs(tags)
+    elif isinstance(tags, Iterable) and not isinstance(tags, bytes | bytearray):
+        found = structure.items_of(tags)
+        pairs = [(item, None) for item in found.items]
+        pairs += [("tags", found.rest)] if found.rest else []
+    else:
+        raise TypeError(f"tags must be a name, a list of names, or a mapping, not {kind_of(tags)}")
+    return _tags(pairs)
 
 
-def _plain(value: Any, above: tuple[int, ...]) -> Any:
-    """Return a value as JSON can hold it; ``above`` are the ids of what it lies in."""
-    if isinstance(value, enum.Enum):
-        value = value.value
-    if value is None or isinstance(value, str | bool):
-        return value
-    if isinstance(value, int):
-        number = int(value)
-        return number if number in INT64 else str(number)
-    if isinstance(value, float):
-        return spell(float(value))
-    if id(value) in above or len(above) >= MAX_DEPTH:
-        return str(value)
-    return _plain_container(value, (*above, id(value)))
-
-
-def _plain_container(value: Any, above: tuple[int, ...]) -> Any:
-    if (mapping := _as_mapping(value)) is not None:
-        return {str(key): _plain(inner, above) for key, inner in mapping.items()}
-    if isinstance(value, set | frozenset):
-        value = sorted(value, key=str)
-    if isinstance(value, list | tuple):
-        return [_plain(inner, above) for inner in value]
-    try:
-        return spell(as_number(value))
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        return str(value)
-
-
-def _as_mapping(value: Any) -> Mapping[Any, Any] | None:
-    if isinstance(value, Mapping):
-        return value
-    if isinstance(value, type):
-        return None
-    if callable(getattr(value, "to_dict", None)):
-        inner = value.to_dict()
-        return inner if isinstance(inner, Mapping) else None
-    if dataclasses.is_dataclass(value):
-        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-    if type(value).__name__ in {"Namespace", "SimpleNamespace"}:
-        names: dict[str, Any] = vars(value)
-        return names
-    return None
-
-
-def _element_count(value: Any) -> int | None:
-    """Return how many elements an array-like has, None if it is none."""
-    if callable(getattr(value, "numel", None)):
-        return int(value.numel())
-    size = getattr(value, "size", None)
-    return size if isinstance(size, int) else None
-
-
-def _has_shape(value: Any) -> bool:
-    return hasattr(value, "shape")
-
-
-def _kind(value: Any) -> str:
-    if _has_shape(value):
-        return f"{type(value).__name__} of shape {tuple(value.shape)}"
-    return type(value).__name__
-
-
-def _advice(value: Any) -> str:
-    if isinstance(value, str):
-        return "use log_text() or summary() for text"
-    if _has_shape(value):
-        return "reduce it, or use log_histogram(), log_image() or log_table()"
-    if value is None:
-        return "leave it out"
-    return "use log_table(), log_text() or log_params()"
+def _tags(pairs: Iterable[tuple[Any, Any]]) -> tuple[dict[str, str], dict[str, str]]:
+    taken: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    for key, value in pairs:
+        name = text_of(key)
+        if type(value) is Unread:
+            refused[name] = value.reason
+        elif value is not None and name in taken:
+            refused[name] = ANOTHER
+        else:
+            taken[name] = "" if value is None else text_of(value)
+    return taken, refused
