@@ -1,5 +1,6 @@
 """multitrack in the real Trainer of transformers, read back from the journal."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,11 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from multitrack_notebook import read_notebook
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainingArguments, __version__
+from transformers.integrations.integration_utils import rewrite_logs
 
 from multitrack.compat import transformers as compat
+from multitrack.trackers.callback import rename
 from multitrack.trackers.folder import find_runs
 from multitrack.trackers.history import read_history
 
@@ -165,7 +170,125 @@ def test_a_search_of_optuna_makes_a_run_of_every_trial(tmp_path, tracking):
     assert all(list(history.series["eval/loss"].steps) == [6] for history in runs)
     losses = [history.series["eval/loss"].last.value for history in runs]
     assert rates[losses.index(min(losses))] == best.hyperparameters["learning_rate"]
-    assert [history.tags["trial"] for history in runs] == [f"trial-{number}" for number in range(3)]
+    names = [f"trial-{number}" for number in range(3)]
+    assert [history.tags["trial"] for history in runs] == names
+    assert [history.header.name for history in runs] == names
+
+
+WORDS = st.sampled_from(["eval", "test", "train", "epoch", "loss", "rewards", "x", "", " "])
+KEYS = st.text() | st.lists(WORDS | st.sampled_from("_/-."), max_size=6).map("".join)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(KEYS.filter(lambda key: key != "epoch"), st.floats(allow_nan=False)))
+def test_names_are_those_that_transformers_gives(logs):
+    assert rename(logs) == rewrite_logs(logs)
+    assert rename(logs | {"epoch": 0.5}) == rewrite_logs(logs)  # it travels with the point
+
+
+def test_a_name_with_a_slash_is_called_as_theirs(tmp_path, tracking):
+    row = {"rewards/chosen": 1.0, "eval_rewards/chosen": 2.0, "train/x": 3.0, "eval/y": 4.0}
+    trainer = make_trainer(tmp_path, [tracking], max_steps=1)
+    trainer.train()
+    trainer.log(dict(row))
+    tracking.run.finish()
+    [history] = histories(tmp_path)
+    found = {name: series.last.value for name, series in history.series.items()}
+    assert rewrite_logs(row).items() <= found.items()
+    assert not found.keys() & (row.keys() - {"train/x", "eval/y"})
+
+
+def test_one_callback_of_several_trainings_makes_a_run_for_each(tmp_path, tracking):
+    for fold in range(3):
+        trainer = make_trainer(tmp_path, [tracking], max_steps=2 + fold, logging_steps=1)
+        trainer.train()
+        trainer.evaluate()
+    tracking.run.finish()
+    runs = histories(tmp_path)
+    assert [list(history.series["train/loss"].steps) for history in runs] == [
+        [1, 2],
+        [1, 2, 3],
+        [1, 2, 3, 4],
+    ]
+    assert [list(history.series["eval/loss"].steps) for history in runs] == [[2], [3], [4]]
+    assert [history.header.config["args"]["max_steps"] for history in runs] == [2, 3, 4]
+    assert {history.status for history in runs} == {"finished"}
+
+
+def test_a_training_that_one_callback_resumes_goes_on_with_its_run(tmp_path, tracking):
+    options = {"save_strategy": "steps", "save_steps": 2, "logging_steps": 1}
+    make_trainer(tmp_path, [tracking], max_steps=2, **options).train()
+    first = tracking.run_id
+    make_trainer(tmp_path / "other", [tracking], max_steps=1, save_strategy="no").train()
+    assert tracking.run_id != first
+    make_trainer(tmp_path, [tracking], max_steps=4, **options).train(resume_from_checkpoint=True)
+    assert tracking.run_id == first
+    tracking.run.finish()
+    [history] = histories(tmp_path)
+    assert list(history.series["train/loss"].steps) == [1, 2, 3, 4]
+
+
+def test_adapters_of_a_model_are_recorded(tmp_path, tracking):
+    peft = pytest.importorskip("peft")
+    trainer = make_trainer(tmp_path, [tracking], max_steps=1)
+    trainer.model = peft.get_peft_model(
+        trainer.model, peft.LoraConfig(r=2, lora_alpha=32, target_modules=["layer"])
+    )
+    trainer.train()
+    [history] = histories(tmp_path)
+    adapter = history.header.config["peft_config"]["default"]
+    assert (adapter["r"], adapter["lora_alpha"], adapter["target_modules"]) == (2, 32, ["layer"])
+
+
+BOTH = """
+import json, os, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_transformers import DATA, Model, compat, make_trainer
+from transformers import PretrainedConfig
+from transformers.integrations import MLflowCallback, WandbCallback
+import mlflow, wandb
+
+os.chdir(os.environ["RUN_DIR"])
+def train(callbacks, name):
+    trainer = make_trainer(Path("out"), callbacks, max_steps=1, run_name=name)
+    trainer.model.config = PretrainedConfig(id2label={{0: "no", 1: "yes"}})
+    trainer.train()
+
+train([WandbCallback(), MLflowCallback()], "theirs")
+config = json.loads(json.dumps(dict(wandb.run.config), default=str))
+wandb.finish()
+ours = compat.TrackingCallback("mlflow", config_names="flat")
+train([ours], "ours")
+[report] = ours.run.finish()
+assert report.delivered
+client = mlflow.MlflowClient()
+found = client.search_runs([one.experiment_id for one in client.search_experiments()])
+params = {{run.info.run_name: run.data.params for run in found}}
+Path("found.json").write_text(json.dumps([config, params["theirs"], params["ours"]]))
+"""
+
+
+def test_flat_names_are_those_of_their_callbacks(program, tmp_path, monkeypatch):
+    """On W&B and MLflow, but that MLflow's has no entry of its own for each nested value."""
+    for client in ("wandb", "mlflow"):
+        pytest.importorskip(client)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    ended = program(BOTH.format(tests=str(Path(__file__).parent)))
+    assert ended.code == 0, ended.output
+    on_wandb, on_mlflow, ours = json.loads((tmp_path / "found.json").read_text())
+    [history] = [read_history(run) for run in find_runs(tmp_path / "runs")]
+    recorded = history.header.config
+    private = {"run_name", "hub_token"}  # each its own; and a token is redacted
+    assert {k: v for k, v in on_wandb.items() if k not in private} == {
+        k: recorded[k] for k in on_wandb if k not in private
+    }
+    nested = {key for key, value in recorded.items() if isinstance(value, dict) and value}
+    assert {k: v for k, v in on_mlflow.items() if k not in nested | private} == {
+        k: ours[k] for k in on_mlflow if k not in nested | private
+    }
+    assert ours["id2label/1"] == "yes"
 
 
 def test_what_transformers_fills_in_names_nothing(tmp_path, tracking, monkeypatch):
@@ -254,3 +377,21 @@ def test_installed_report_to_goes_through_multitrack(tmp_path, report_to):
     [history] = histories(tmp_path)
     assert list(history.series["train/loss"].steps) == [2, 4, 6]
     assert history.status == "finished"
+
+
+def test_report_to_multitrack_without_a_tracker_says_what_to_set(tmp_path, program, monkeypatch):
+    monkeypatch.delenv("MULTITRACK_REPORT_TO", raising=False)
+    code = SCRIPT.format(
+        tests=str(Path(__file__).parent), out=str(tmp_path), report_to=["multitrack"]
+    )
+    ended = program(code)
+    assert ended.code == 0, ended.output
+    assert ended.output.count("MULTITRACK_REPORT_TO=tensorboard,wandb") == 1
+    [run] = find_runs(tmp_path / "runs")
+    assert list(read_history(run).series["train/loss"].steps) == [2, 4, 6]
+
+
+def test_report_to_multitrack_with_none_is_nothing(monkeypatch, caplog):
+    monkeypatch.setenv("MULTITRACK_REPORT_TO", "none")
+    assert compat._reporting_through(lambda names: names)(["multitrack"]) == []
+    assert not caplog.records

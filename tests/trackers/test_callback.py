@@ -1,5 +1,6 @@
 """The callback, driven with the events of a training loop: no torch and no Trainer."""
 
+import dataclasses
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ import pytest
 
 from multitrack import TrackingCallback
 from multitrack.trackers.callback import rename
+from multitrack.trackers.configuration import configuration
 from multitrack.trackers.folder import find_runs
 from multitrack.trackers.records import (
     Artifact,
@@ -19,6 +21,7 @@ from multitrack.trackers.records import (
     Summary,
     Tags,
 )
+from multitrack.trackers.values import as_tree
 
 EVENTS = [
     "on_init_end",
@@ -121,12 +124,15 @@ def loop(tmp_path):
         ("grad_norm", "train/grad_norm"),
         ("train_runtime", "train/train_runtime"),
         ("eval_loss", "eval/loss"),
-        ("eval_", "train/eval_"),
+        ("eval_", "eval/"),
         ("evaluation", "train/evaluation"),
         ("test_bleu_4", "test/bleu_4"),
-        ("samples/bleu", "samples/bleu"),
-        ("eval/f1", "eval/f1"),
+        ("rewards/chosen", "train/rewards/chosen"),
+        ("eval_rewards/chosen", "eval/rewards/chosen"),
+        ("train/loss", "train/train/loss"),
+        ("eval/f1", "train/eval/f1"),
         ("", "train/"),
+        (3, "train/3"),
     ],
 )
 def test_rename(key, name):
@@ -218,13 +224,85 @@ def test_failure_before_the_run_begins_is_none_of_its_business(loop):
     assert one.callback.run is None
 
 
-def test_training_again_goes_on(loop, records):
+def test_training_that_is_resumed_goes_on(loop, records):
     one = loop()
     one.train()
+    assert one.state.global_step
     one.train()
     run = one.callback.run
     kinds = [type(record) for record in records(run)]
     assert kinds == [Header, Metrics, Metrics, End, Params, Metrics, Metrics, End]
+
+
+@pytest.mark.parametrize("ending", ["on_train_end", "on_exception"])
+def test_another_training_is_a_run_of_its_own(loop, records, ending):
+    one, runs = loop(), []
+    for fold in range(3):
+        one.state.global_step = 0
+        one.fire("on_train_begin")
+        one.log(1, {"loss": fold})
+        one.fire(ending, exception=ValueError("no"))
+        one.log(1, {"eval_loss": fold})
+        runs.append(one.callback.run)
+    runs[-1].finish(quiet=True)
+    assert len({run.id for run in runs}) == 3
+    for fold, run in enumerate(runs):
+        assert [r.values for r in records(run, Metrics)] == [
+            {"train/loss": fold},
+            {"eval/loss": fold},
+        ]
+        assert len(records(run, Header)) == 1
+        assert records(run)[-1].status == "finished"
+
+
+def test_a_failure_stays_one_when_another_training_begins(loop, records):
+    one = loop()
+    one.fire("on_train_begin")
+    one.fire("on_exception", exception=ValueError("no"))
+    run = one.callback.run
+    one.fire("on_train_begin")
+    assert one.callback.run is not run
+    assert [(end.status, end.error) for end in records(run, End)] == [("failed", "ValueError: no")]
+
+
+def test_a_run_that_was_asked_for_is_that_of_all_trainings(loop, records):
+    one = loop(run_id="mine")
+    for _ in range(2):
+        one.state.global_step = 0
+        one.train()
+    assert one.callback.run.id == "mine"
+    assert len(records(one.callback.run, Params)) == 1
+
+
+def test_a_checkpoint_of_another_run_takes_that_up(loop, records):
+    one = loop()
+    one.train()
+    first = one.callback.run
+    one.state.global_step = 0
+    one.train()
+    assert one.callback.run.id != first.id
+    one.callback.run_id = first.id  # as the Trainer restores it
+    one.train()
+    assert one.callback.run.id == first.id
+    assert len(records(first, Resumed)) == 1
+
+
+def test_every_trial_is_a_run_with_the_trials_name(loop, records):
+    one = loop(name="search")
+    found = []
+    for number in range(2):
+        vars(one.state).update(
+            is_hyper_param_search=True,
+            trial_name=f"lr-{number}",
+            trial_params={"lr": number},
+            global_step=0,
+        )
+        one.train()
+        found.append(one.callback.run)
+    found[-1].finish(quiet=True)
+    assert [records(run, Header)[0].name for run in found] == ["lr-0", "lr-1"]
+    assert [records(run, Tags)[0].values for run in found] == [{"trial": "lr-0"}, {"trial": "lr-1"}]
+    assert [records(run, Params)[0].values["trial"] for run in found] == [{"lr": 0}, {"lr": 1}]
 
 
 def test_every_event_of_the_contract_is_taken(loop):
@@ -246,6 +324,102 @@ def test_model_without_configuration(loop, records):
     one = loop()
     one.fire("on_train_begin", model=None)
     assert list(records(one.callback.run, Header)[0].config) == ["args"]
+
+
+@dataclasses.dataclass
+class Width:
+    width: int = 7
+
+
+class Plain:
+    def __init__(self):
+        self.width, self._hidden = 7, 8
+
+
+class Refusing:
+    def __init__(self, name):
+        self.refused = name
+
+    def __getattr__(self, name):
+        if name == self.refused:
+            raise RuntimeError("no")
+        raise AttributeError(name)
+
+
+NAMED = [{"width": 7}, Width(), SimpleNamespace(width=7), Plain()]
+
+
+@pytest.mark.parametrize("config", NAMED, ids=lambda config: type(config).__name__)
+def test_a_models_config_may_be_anything_with_names(config):
+    found = as_tree(configuration({}, SimpleNamespace(config=config), None))
+    assert found == {"args": {}, "model": {"width": 7}}
+
+
+@pytest.mark.parametrize("names", ["nested", "flat"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        SimpleNamespace(config="tiny"),
+        SimpleNamespace(config=3),
+        Refusing("config"),
+        Refusing("peft_config"),
+        Refusing("parameters"),
+        SimpleNamespace(parameters=lambda: [1]),
+    ],
+    ids=lambda model: str(vars(model)),
+)
+def test_an_odd_model_costs_no_argument(loop, records, model, names):
+    one = loop(config={"seed": 7}, config_names=names)
+    one.fire("on_train_begin", model=model)
+    (header,) = records(one.callback.run, Header)
+    kept = header.config if names == "flat" else header.config["args"]
+    assert kept["learning_rate"] == 0.1
+    assert "seed" in str(header.config)
+
+
+def test_adapters_of_a_model_are_recorded():
+    model = SimpleNamespace(peft_config={"default": {"r": 4}}, config={"width": 7})
+    assert configuration({"lr": 1}, model, None) == {
+        "args": {"lr": 1},
+        "model": {"width": 7},
+        "peft_config": {"default": {"r": 4}},
+    }
+
+
+FLAT = {
+    "hidden_size": 8,
+    "model/num_parameters": 42,
+    "learning_rate": 0.1,
+    "hub_token": "<redacted>",
+    "seed": 7,
+}
+
+
+@pytest.mark.parametrize("how", ["argument", "variable"])
+def test_flat_names(loop, records, monkeypatch, how):
+    if how == "variable":
+        monkeypatch.setenv("MULTITRACK_CONFIG_NAMES", "Flat")
+    one = loop(config={"seed": 7}, **({"config_names": "flat"} if how == "argument" else {}))
+    one.train()
+    (header,) = records(one.callback.run, Header)
+    assert header.config == {**FLAT, "output_dir": one.args.output_dir}
+
+
+def test_flat_names_of_a_training_that_goes_on(loop, records):
+    one = loop(config_names="flat")
+    one.log(1, {"loss": 1})
+    one.fire("on_train_begin")
+    assert records(one.callback.run, Params)[0].values["learning_rate"] == 0.1
+
+
+def test_where_flat_names_meet_the_later_wins():
+    model = SimpleNamespace(config={"dtype": "of the model", "lr": 0, "seed": 0})
+    args = {"lr": 1, "seed": 1}
+    assert configuration(args, model, {"seed": 2}, "flat") == {
+        "dtype": "of the model",
+        "lr": 1,
+        "seed": 2,
+    }
 
 
 # -- checkpoints -----------------------------------------------------------------------------------
@@ -400,6 +574,10 @@ def test_every_rank_has_the_name_of_the_environment(loop, records, monkeypatch):
     [
         ({"report_to": "noteboook"}, "'noteboook' is no known backend"),
         ({"log_model": "some"}, "log_model is 'some'; allowed: none, last, best, all"),
+        (
+            {"config_names": "some"},
+            "config_names is 'some'; allowed: nested, flat",
+        ),
         ({"log_ranks": "some"}, "log_ranks is 'some'; allowed: main, all"),
         ({"delivery": "soon"}, "delivery is 'soon'; allowed: process, thread, inline, later"),
         ({"finish_timeout": "soon"}, "finish_timeout is 'soon'; allowed: a number of seconds"),

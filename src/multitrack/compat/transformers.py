@@ -13,6 +13,7 @@ goes through multitrack.
 from __future__ import annotations
 
 import functools
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -24,10 +25,17 @@ from transformers import TrainerCallback
 from multitrack.compat._failures import announce_failures
 from multitrack.trackers import callback, registry
 
+logger = logging.getLogger("multitrack")
+
 NAME = "multitrack"
 """What ``report_to`` may say for the trackers in ``MULTITRACK_REPORT_TO``."""
 RESOLVER = "get_reporting_integration_callbacks"
 """The function that turns ``report_to`` into callbacks, where their Trainer looks for it."""
+UNNAMED = (
+    "report_to is 'multitrack', but no tracker is named: the run is recorded, and no tracker gets "
+    "it. Name them before training, as in MULTITRACK_REPORT_TO=tensorboard,wandb, or "
+    "report_to=['tensorboard', 'wandb']; 'multitrack sync --to' delivers what is recorded already."
+)
 STATE = "MultitrackRun"
 """The entry of a checkpoint's ``stateful_callbacks`` that holds the run's id."""
 
@@ -37,9 +45,9 @@ class TrackingCallback(callback.TrackingCallback, TrainerCallback):
 
     The Trainer of transformers has no event for training that fails. This callback wraps
     ``transformers.Trainer.train`` once, so that a run which raises or is interrupted gets its
-    status at once. Every trial of a hyper-parameter search is a run of its own. A checkpoint
-    carries the run's id, and training that is resumed from it goes on with the same run; with
-    ``log_ranks="all"`` it carries those of all processes.
+    status at once. Every trial of a hyper-parameter search is a run of its own, which has the
+    trial's name. A checkpoint carries the run's id, and training that is resumed from it goes on
+    with the same run; with ``log_ranks="all"`` it carries those of all processes.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -48,14 +56,9 @@ class TrackingCallback(callback.TrackingCallback, TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Begin the run, or go on with the one that the checkpoint names."""
-        if state.is_hyper_param_search:
-            self._leave_trial()
-        elif self.run_id is None and STATE in state.stateful_callbacks:
+        if not self._is_given and STATE in state.stateful_callbacks:
             self._take_up(state.stateful_callbacks[STATE]["attributes"])
         super().on_train_begin(args, state, control, **kwargs)
-        if state.is_hyper_param_search and self.run is not None:
-            self.run.set_tags({"trial": state.trial_name or ""})
-            self.run.log_params({"trial": state.trial_params or {}})
         state.stateful_callbacks[STATE] = self._state_of_all()
 
     def _take_up(self, kept: Mapping[str, Any]) -> None:
@@ -83,20 +86,15 @@ class TrackingCallback(callback.TrackingCallback, TrainerCallback):
         name = super()._named(args, field)
         return None if name == filled_in[field] else name
 
-    def _leave_trial(self) -> None:
-        """Let the couriers of the last trial end by themselves."""
-        if self.run is not None:
-            self.run.finish(timeout=0, quiet=True)
-        self.run = self.run_id = None
-
 
 def install() -> None:
     """Take over ``report_to`` of transformers' training arguments.
 
     The trackers that multitrack knows are reported to by one `TrackingCallback`; any other
     name keeps its own callback. ``report_to=["multitrack"]`` and ``report_to=None`` stand for
-    the trackers that the variable ``MULTITRACK_REPORT_TO`` names. In transformers 4, which takes
-    None for ``"all"``, that stays so.
+    the trackers that the variable ``MULTITRACK_REPORT_TO`` names. Where it is not set, a run of
+    ``"multitrack"`` is recorded for no tracker yet, and a warning says so. In transformers 4,
+    which takes None for ``"all"``, that stays so.
 
     Example:
         >>> from multitrack.compat import transformers
@@ -115,7 +113,10 @@ def _reporting_through(theirs: Callable[[Any], list[Any]]) -> Callable[[Any], li
         if NAME in asked or None in asked:
             ours += registry.resolve(None)
         others = theirs([name for name in asked if name not in {*ours, NAME, None}])
-        return [*others, TrackingCallback(report_to=ours)] if ours else others
+        is_unnamed = NAME in asked and not ours and not os.environ.get("MULTITRACK_REPORT_TO")
+        if is_unnamed:
+            logger.warning("%s", UNNAMED)
+        return [*others, TrackingCallback(report_to=ours)] if ours or is_unnamed else others
 
     return callbacks_of
 

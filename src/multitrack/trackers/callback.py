@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from multitrack.trackers import registry
+from multitrack.trackers.configuration import ConfigNames
+from multitrack.trackers.configuration import configuration as _configuration
 from multitrack.trackers.delivery import Mode
 from multitrack.trackers.run import Run
 from multitrack.trackers.session import outcome_of
@@ -38,8 +40,9 @@ class TrackingCallback:
 
     The run begins with training, or with the first thing that is logged before it. Checkpoints
     carry its id: training that is resumed from one goes on with the same run. What is evaluated
-    or predicted after training still belongs to it. A loop that has an event for failure
-    (``on_exception``) gives the run its status; elsewhere the process's end does.
+    or predicted after training still belongs to it. Another training that begins at step 0, such
+    as the next fold or trial, is a run of its own, unless ``run_id`` is given. A loop that has an
+    event for failure (``on_exception``) gives the run its status; elsewhere the process's end does.
 
     Args:
         report_to: a backend, several, ``"all"`` or ``"none"``.
@@ -59,6 +62,10 @@ class TrackingCallback:
             or ``"all"``; ``MULTITRACK_LOG_MODEL`` if None. If that is not set either, each backend
             gets those that its own variable asks for, else none. The setting ``log_model`` of a
             backend wins over all of these.
+        config_names: ``"nested"``: the loop's arguments are ``args/…``, the model's configuration
+            ``model/…``, the user's own ``config/…``; ``"flat"``: all stand side by side, under the
+            names that transformers' callbacks give them. ``MULTITRACK_CONFIG_NAMES``, else
+            ``"nested"``, if None.
         finish_timeout: seconds for which the process's end waits for delivery.
         system_metrics: whether, or every how many seconds, the machine is measured, as in
             `multitrack.start_run`.
@@ -91,13 +98,14 @@ class TrackingCallback:
         settings: Mapping[str, Mapping[str, Any]] | None = None,
         log_ranks: LogRanks = "main",
         log_model: LogModel | None = None,
+        config_names: ConfigNames | None = None,
         finish_timeout: float | None = None,
         system_metrics: bool | float | None = None,
         capture_console: bool | None = None,
     ) -> None:
         self.report_to = registry.resolve(report_to)
         self.log_ranks = _checked("log_ranks", log_ranks, get_args(LogRanks))
-        general = _checked_log_model(log_model)
+        general = _checked_or_set("log_model", log_model, get_args(LogModel))
         self.log_model: LogModel = general or "none"
         self.run: Run | None = None
         self.run_id = run_id
@@ -105,6 +113,11 @@ class TrackingCallback:
         self._project = project
         self._name = name
         self._config = config
+        self._config_names: ConfigNames = (
+            _checked_or_set("config_names", config_names, get_args(ConfigNames)) or "nested"
+        )
+        self._is_given = run_id is not None
+        self._is_over = False
         self._dir = dir
         self._options: dict[str, Any] = {
             "tags": tags,
@@ -140,13 +153,18 @@ class TrackingCallback:
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Begin the run, or go on with it, and watch the model, if a backend's settings say so."""
-        if self._records(state):
-            is_new, model = self.run is None, kwargs.get("model")
-            run = self._begun(args, model)
-            if not is_new:
-                run.log_params(_configuration(args, model, self._config))
-            if self._watched and model is not None:
-                run.watch(model, self._watched, every=max(WATCH_EVERY, state.logging_steps))
+        if not self._records(state):
+            return
+        self._leave_if_another(state)
+        is_new, model = self.run is None, kwargs.get("model")
+        run = self._begun(args, state, model)
+        if not is_new:
+            run.log_params(self._described(args, model))
+        if _is_trial(state):
+            run.set_tags({"trial": state.trial_name or ""})
+            run.log_params({"trial": state.trial_params or {}})
+        if self._watched and model is not None:
+            run.watch(model, self._watched, every=max(WATCH_EVERY, state.logging_steps))
 
     def on_log(
         self,
@@ -158,7 +176,7 @@ class TrackingCallback:
     ) -> None:
         """Record a row of metrics."""
         if logs and self._records(state):
-            run = self._begun(args, kwargs.get("model"))
+            run = self._begun(args, state, kwargs.get("model"))
             run.log(rename(logs), step=state.global_step, epoch=logs.get("epoch"))
             if once := {f"train/{key}": logs[key] for key in SUMMARY if key in logs}:
                 run.summary(once)
@@ -173,7 +191,7 @@ class TrackingCallback:
     ) -> None:
         """Record the metrics of a prediction, at the step that training has reached."""
         if metrics and self._records(state):
-            run = self._begun(args, kwargs.get("model"))
+            run = self._begun(args, state, kwargs.get("model"))
             run.log(rename(metrics), step=state.global_step, epoch=state.epoch)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -190,6 +208,7 @@ class TrackingCallback:
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Write the outcome; what comes later still belongs to the run."""
+        self._is_over = True
         if self.run is not None:
             best = getattr(args, "load_best_model_at_end", False) and state.best_model_checkpoint
             final = Path(best) if best else self._checkpoint
@@ -206,6 +225,7 @@ class TrackingCallback:
         **kwargs: Any,
     ) -> None:
         """Write that training failed or was interrupted, and why."""
+        self._is_over = True
         if self.run is not None and exception is not None:
             self.run.finish(*outcome_of(exception), wait=False)
 
@@ -223,18 +243,32 @@ class TrackingCallback:
         """Tell whether this process records."""
         return bool(state.is_world_process_zero) or self.log_ranks == "all"
 
-    def _begun(self, args: Any, model: Any) -> Run:
+    def _leave_if_another(self, state: Any) -> None:
+        """Let go of the run if what begins is a training of its own, or another run's."""
+        run, was_over = self.run, self._is_over
+        self._is_over = False
+        if run is None:
+            return
+        if _is_trial(state) or (was_over and not state.global_step and not self._is_given):
+            self.run_id = None
+        if self.run_id != run.id:  # a checkpoint may name another, too
+            status = "finished" if run.status == "running" else run.status
+            run.finish(status, timeout=0, quiet=True)  # its couriers end by themselves
+            self.run = self._checkpoint = None
+
+    def _begun(self, args: Any, state: Any, model: Any) -> Run:
         """Return the run, which begins now if it has not yet."""
         if self.run is None:
             rank = os.environ.get("RANK", "0") if self.log_ranks == "all" else None
-            name = self._name or self._named(args, "run_name")
+            name = (_is_trial(state) and state.trial_name) or self._name
+            name = name or self._named(args, "run_name")
             if rank is not None:
                 name = f"{name or os.environ.get('MULTITRACK_RUN_NAME') or 'run'}-rank{rank}"
             self.run = start_run(
                 project=self._project or self._named(args, "project"),
                 name=name,
                 report_to=self.report_to or "none",
-                config=_configuration(args, model, self._config),
+                config=self._described(args, model),
                 dir=self._dir or _directory(args),
                 run_id=self.run_id if rank in {None, self.run_rank} else None,
                 **self._options,
@@ -244,6 +278,10 @@ class TrackingCallback:
                 self.run_rank = rank
             self.run_id = self.run.id
         return self.run
+
+    def _described(self, args: Any, model: Any) -> dict[str, Any]:
+        """Return the run's config."""
+        return _configuration(args, model, self._config, self._config_names)
 
     def _named(self, args: Any, field: str) -> str | None:
         """Return a name that the loop's arguments hold, None if they hold none."""
@@ -261,7 +299,7 @@ class TrackingCallback:
         withheld = [backend for backend, wish in self._wishes.items() if wish not in choices]
         is_wanted = self.log_model in choices or len(withheld) < len(self._wishes)
         if is_wanted and checkpoint and checkpoint.is_dir():
-            self._begun(args, None).log_artifact(
+            self._begun(args, state, None).log_artifact(
                 checkpoint,
                 kind="checkpoint",
                 step=state.global_step,
@@ -272,42 +310,31 @@ class TrackingCallback:
 
 
 def rename(logs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row under the names that all backends get.
+    """Return a row under the names that all backends get, which are those of transformers.
 
-    ``eval_…`` and ``test_…`` become ``eval/…`` and ``test/…``; a name that has a ``/`` stays;
-    anything else is ``train/…``. The epoch travels with the point and is no metric of its own.
+    ``eval_…`` and ``test_…`` become ``eval/…`` and ``test/…``; anything else is ``train/…``, even
+    if it has a ``/``. The epoch travels with the point and is no metric of its own.
 
-    >>> rename({"loss": 0.5, "eval_accuracy": 0.9, "samples/bleu": 31.0, "epoch": 1.0})
-    {'train/loss': 0.5, 'eval/accuracy': 0.9, 'samples/bleu': 31.0}
+    >>> rename({"loss": 0.5, "eval_accuracy": 0.9, "rewards/chosen": 1.0, "epoch": 1.0})
+    {'train/loss': 0.5, 'eval/accuracy': 0.9, 'train/rewards/chosen': 1.0}
     """
-    return {_renamed(key): value for key, value in logs.items() if key != "epoch"}
+    return {_renamed(str(key)): value for key, value in logs.items() if key != "epoch"}
 
 
 def _renamed(key: str) -> str:
     split, underscore, rest = key.partition("_")
-    if underscore and rest and split in SPLITS:
-        return f"{split}/{rest}"
-    return key if "/" in key else f"train/{key}"
+    return f"{split}/{rest}" if underscore and split in SPLITS else f"train/{key}"
+
+
+def _is_trial(state: Any) -> bool:
+    """Tell whether training is a trial of a hyper-parameter search."""
+    return bool(getattr(state, "is_hyper_param_search", False))
 
 
 def _united(wishes: Iterable[Watched]) -> What | None:
     """Return what shows all that somebody wishes to watch, None if nobody does."""
     wished = {wish for wish in wishes if wish != "none"}
     return "all" if len(wished) > 1 else next(iter(wished), None)
-
-
-def _configuration(args: Any, model: Any, config: Any) -> dict[str, Any]:
-    """Return the run's config: arguments, model and the user's own, each under its name."""
-    tree: dict[str, Any] = {"args": args}
-    to_dict = getattr(getattr(model, "config", None), "to_dict", dict)
-    facts: dict[str, Any] = to_dict()
-    if hasattr(model, "parameters"):
-        facts = {**facts, "num_parameters": sum(p.numel() for p in model.parameters())}
-    if facts:
-        tree["model"] = facts
-    if config is not None:
-        tree["config"] = config
-    return tree
 
 
 def _directory(args: Any) -> str | None:
@@ -317,10 +344,11 @@ def _directory(args: Any) -> str | None:
     return str(Path(output_dir) / "multitrack")
 
 
-def _checked_log_model(log_model: str | None) -> Any:
-    source = "log_model" if log_model else "MULTITRACK_LOG_MODEL"
-    asked = log_model or os.environ.get("MULTITRACK_LOG_MODEL")
-    return _checked(source, asked, get_args(LogModel)) if asked else None
+def _checked_or_set(option: str, given: str | None, allowed: tuple[str, ...]) -> Any:
+    """Return an option, or what its variable holds; None if neither says anything."""
+    variable = f"MULTITRACK_{option.upper()}"
+    asked = given or os.environ.get(variable)
+    return _checked(option if given else variable, asked, allowed) if asked else None
 
 
 def _checked(source: str, asked: str, allowed: tuple[str, ...]) -> str:
