@@ -93,10 +93,10 @@ def client(bench):
 
 def test_database(client, bench, tmp_path):
     parent = fill(client, tmp_path)
-    check(bring(tmp_path / "mlflow.db", tmp_path / "runs"), parent)
-    output = call("import", bench.uri, "--dir", tmp_path / "runs")  # the same, by its address
-    assert "3 runs: 2 there already, 1 not ended" in output
-    runs = bring(tmp_path / "mlflow.db", tmp_path / "runs", "--running")
+    check(bring(tmp_path / "mlflow.db", tmp_path / "runs", "--ended"), parent)
+    output = call("import", bench.uri, "--dir", tmp_path / "runs", "--ended")  # by its address
+    assert "3 runs: 2 there already, 1 left out, not ended." in output
+    runs = bring(tmp_path / "mlflow.db", tmp_path / "runs")
     assert sorted(read_history(run).status for run in runs) == ["failed", "finished", "killed"]
 
 
@@ -104,7 +104,7 @@ def test_folder_of_files(bench, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     parent = fill(MlflowClient(tracking_uri=(tmp_path / "mlruns").as_uri()), tmp_path)
     monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE")
-    check(bring(tmp_path / "mlruns", tmp_path / "runs"), parent)
+    check(bring(tmp_path / "mlruns", tmp_path / "runs", "--ended"), parent)
 
 
 def test_server(bench, template, tmp_path, monkeypatch):
@@ -117,14 +117,14 @@ def test_server(bench, template, tmp_path, monkeypatch):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)  # older clients need it for files
         parent = fill(MlflowClient(tracking_uri=server.uri), tmp_path)
         monkeypatch.delenv("MLFLOW_TRACKING_URI")
-        check(bring(server.uri, tmp_path / "runs"), parent)
-    output = call("import", server.uri, "--dir", tmp_path / "runs", code=2)
+        check(bring(server.uri, tmp_path / "runs", "--ended"), parent)
+    output = call("import", server.uri, "--dir", tmp_path / "runs", code=1)
     assert "cannot read http://127.0.0.1" in output
 
 
 def test_no_server(bench, tmp_path):
     address = f"http://127.0.0.1:{free_port()}"
-    assert "cannot read" in call("import", address, "--dir", tmp_path / "runs", code=2)
+    assert "cannot read" in call("import", address, "--dir", tmp_path / "runs", code=1)
 
 
 def test_there_and_back(bench, tmp_path, monkeypatch):

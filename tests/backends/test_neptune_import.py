@@ -163,4 +163,4 @@ def test_there_and_back(tmp_path, store):
 
 def test_not_a_store(tmp_path):
     output = call("import", tmp_path, "--from", "neptune", "--dir", tmp_path / "runs", code=2)
-    assert "holds no folder run__" in output
+    assert "holds nothing that neptune reads" in output

@@ -148,15 +148,15 @@ def test_a_run_of_ours_that_goes_on_is_left_out(tmp_path, monkeypatch):
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "logs"))
     run = start_run(report_to="tensorboard", dir=tmp_path / "original", delivery="inline")
     run.log({"loss": 1.0}, step=1)
-    assert bring(tmp_path / "logs", tmp_path / "runs") == []
-    [folder] = bring(tmp_path / "logs", tmp_path / "runs", "--running")
+    assert bring(tmp_path / "logs", tmp_path / "runs", "--ended") == []
+    [folder] = bring(tmp_path / "logs", tmp_path / "runs")
     assert read_history(folder).status == "killed"
     run.finish(quiet=True)
 
 
 def test_not_a_log_directory(tmp_path):
     output = call("import", tmp_path, "--from", "tensorboard", "--dir", tmp_path / "runs", code=2)
-    assert "holds no event files" in output
+    assert "holds nothing that tensorboard reads" in output
 
 
 def _records(run):

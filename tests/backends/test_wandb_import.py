@@ -101,8 +101,8 @@ def test_outcomes_and_torn_files(tmp_path):
     [path] = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
     assert read_history(bring(path, tmp_path / "failed")[0]).status == "failed"
     path.write_bytes(path.read_bytes()[: 40 * 1024])
-    assert bring(path, tmp_path / "torn") == []
-    [folder] = bring(path, tmp_path / "torn", "--running")
+    assert bring(path, tmp_path / "torn", "--ended") == []
+    [folder] = bring(path, tmp_path / "torn")
     history = read_history(folder)
     steps = list(history.series["loss"].steps)
     assert (history.status, steps) == ("killed", list(range(len(steps))))
@@ -175,5 +175,5 @@ def _plain(row):
 def test_not_a_folder_of_runs(tmp_path):
     (tmp_path / "empty").mkdir()
     output = call("import", tmp_path / "empty", "--from", "wandb", "--dir", tmp_path / "r", code=2)
-    assert "holds no folder of a run" in output
+    assert "holds nothing that wandb reads" in output
     assert not find_runs(tmp_path / "r")

@@ -59,8 +59,8 @@ class Given(SourceRun):
 
 
 def bring(directory, *given, **options):
-    with Importer("given", "here", directory, **options) as importer:
-        return [importer.bring(run) for run in given]
+    with Importer(directory, **options) as importer:
+        return [importer.bring(run, "given", "here") for run in given]
 
 
 # -- whole or not at all, and once ---------------------------------------------------------------
@@ -135,9 +135,10 @@ def test_one_bad_run_does_not_stop_the_others(runs):
 
 
 def test_runs_that_never_ended(runs):
-    assert bring(runs, Given(is_running=True))[0].word == "running"
-    assert bring(runs, Given(is_running=True), with_running=True)[0].word == "imported"
-    assert read_history(find_runs(runs)[0]).status == "killed"
+    assert bring(runs, Given(is_running=True), only_ended=True)[0].word == "left out"
+    assert bring(runs, Given(is_running=True))[0].word == "imported"
+    history = read_history(find_runs(runs)[0])
+    assert (history.status, history.error) == ("killed", "its source never heard of its end")
 
 
 def test_without_an_outcome_a_run_has_finished_when_it_last_said_something(runs):
@@ -168,7 +169,7 @@ def test_a_killed_import_leaves_nothing_that_looks_whole(runs, tmp_path):
 
 
 def test_one_import_at_a_time(runs):
-    with Importer("given", "here", runs), pytest.raises(SourceError, match="another import"):
+    with Importer(runs), pytest.raises(SourceError, match="another import"):
         bring(runs, Given())
 
 
@@ -194,7 +195,9 @@ def test_errors_say_what_would_help(runs, tmp_path):
     known = "known are mlflow" if "mlflow" in registry.names() else "known are"
     assert known in call("import", tmp_path, "--from", "excel", code=2)
     assert "--from" in call("import", tmp_path / "empty", code=2)
-    assert "holds none" in call("import", tmp_path / "empty", "--from", "table", code=2)
+    assert "nothing that table reads" in call(
+        "import", tmp_path / "empty", "--from", "table", code=2
+    )
     assert not find_runs(runs)
 
 

@@ -12,19 +12,23 @@ from rich.console import Console
 from rich.text import Text
 
 from multitrack.cli._output import NOTHING, console, number, plural, table
-from multitrack.migrate import registry
-from multitrack.migrate.importing import Importer, Outcome
+from multitrack.migrate.importing import Importer, Outcome, Word
+from multitrack.migrate.intake import take_in
 from multitrack.trackers.folder import default_directory
 
 FAILED = 1
 """Exit code when a run could not be imported."""
-STYLES = {"imported": "green", "present": "dim", "running": "cyan", "failed": "red"}
-MEANINGS = {
+STYLES = {"imported": "green", "updated": "green", "failed": "red", "left out": "cyan"}
+MEANINGS: dict[Word, str] = {
     "imported": "imported",
+    "updated": "brought up to date",
     "present": "there already",
-    "running": "not ended: --running takes them in as killed",
+    "left out": "left out, not ended",
     "failed": "failed",
+    "passed by": "passed by",
 }
+MOST_TOLD = 20
+"""Things that were passed by, of which each has a line."""
 
 
 def import_runs(
@@ -44,20 +48,23 @@ def import_runs(
         str | None,
         typer.Option("--project", metavar="NAME", help="Of all runs, instead of theirs."),
     ] = None,
-    running: Annotated[
-        bool, typer.Option("--running", help="Take runs that never ended, as killed.")
+    also: Annotated[
+        list[str] | None,
+        typer.Option("--also", metavar="PLACE", help="Where its files may be read from, too."),
+    ] = None,
+    ended: Annotated[
+        bool, typer.Option("--ended", help="Leave out runs that still go on.")
     ] = False,
 ) -> None:
-    """Import finished runs of another tracker. The exit code is 1 if one could not be."""
+    """Import runs of other trackers, all that a folder holds. Exit code 1 if one could not be."""
     where = (directory or default_directory()).expanduser().absolute()
-    found = registry.choose(source, kind)
     out = console()
-    importer = Importer(found.name, source, where, project=project, with_running=running)
+    importer = Importer(where, project=project, only_ended=ended)
     outcomes = []
-    with importer, out.status(f"Reading {found.name}", spinner="line") as status:
-        for run in found.find(source):
-            status.update(f"Reading {run.label}")
-            outcomes.append(importer.bring(run))
+    with importer, out.status("Reading", spinner="line") as status:
+        for outcome in take_in(source, importer, kind=kind, also=also or ()):
+            status.update(f"Read {outcome.label}")
+            outcomes.append(outcome)
     _print(out, outcomes, where)
     if any(outcome.word == "failed" for outcome in outcomes):
         raise typer.Exit(FAILED)
@@ -71,17 +78,25 @@ def _print(out: Console, outcomes: Sequence[Outcome], where: Path) -> None:
     made.columns[0].overflow = "fold"
     made.columns[0].no_wrap = False
     for one in outcomes:
-        records = number(one.records) if one.records else NOTHING
-        made.add_row(one.label, Text(one.word, STYLES[one.word]), records, one.run_id or NOTHING)
-    out.print(made)
-    for one in outcomes:
-        if one.word == "failed":
-            out.print(Text(f"{one.label}: {one.reason}", style="red"), soft_wrap=True)
+        if one.word != "passed by":
+            records = number(one.records) if one.records else NOTHING
+            word = Text(one.word, STYLES.get(one.word, "dim"))
+            made.add_row(one.label, word, records, one.run_id or NOTHING)
+    if made.rows:
+        out.print(made)
+    _print_reasons(out, [one for one in outcomes if one.word == "failed"], "red")
+    passed = [one for one in outcomes if one.word == "passed by"]
+    _print_reasons(out, passed[:MOST_TOLD], "yellow")
     counts = Counter(one.word for one in outcomes)
-    said = [f"{counts[word]:,} {MEANINGS[word]}" for word in counts]
-    out.print(f"\n{plural(len(outcomes), 'run')}: {', '.join(said)}.", soft_wrap=True)
-    if counts["imported"]:
+    said = [f"{counts[word]:,} {meaning}" for word, meaning in MEANINGS.items() if counts[word]]
+    out.print(f"\n{plural(len(outcomes) - len(passed), 'run')}: {', '.join(said)}.", soft_wrap=True)
+    if counts["imported"] or counts["updated"]:
         out.print(
             f"They are in {where}; play them with: multitrack sync {where} --to NAME",
             soft_wrap=True,
         )
+
+
+def _print_reasons(out: Console, outcomes: Sequence[Outcome], style: str) -> None:
+    for one in outcomes:
+        out.print(Text(f"{one.label}: {one.reason}", style=style), soft_wrap=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pkgutil
 from functools import cache
 from importlib import import_module, metadata
-from pathlib import Path
 from typing import cast
 
 from multitrack.migrate import sources
@@ -34,23 +33,13 @@ def load(name: str) -> Source:
     raise TypeError(f"{module.__name__} has no class whose name is {name!r}")
 
 
-def choose(location: str, kind: str | None = None) -> Source:
-    """Return the source that reads a store.
-
-    Args:
-        location: a path or an address.
-        kind: the name of the source; found out by the store's look if None.
+def chosen(kind: str | None = None) -> list[Source]:
+    """Return the source of a kind, or all that there are.
 
     Raises:
-        SourceError: there is nothing at the path, no kind has this name, or none or several
-            recognize the store.
-        ImportError: the client is not installed; the message has the command.
+        SourceError: no kind has this name.
     """
-    if "://" not in location and not Path(location).expanduser().exists():
-        raise SourceError(f"there is nothing at {location}; name a file, a folder or an address.")
-    source = load(kind) if kind else _recognize(location)
-    require(source)
-    return source
+    return [load(name) for name in ([kind] if kind else names())]
 
 
 def require(source: Source) -> None:
@@ -64,16 +53,6 @@ def require(source: Source) -> None:
             f"reading {source.name} needs {source.distributions[0]}, which is not installed: "
             f'pip install "multitrack[{source.extra}]"'
         )
-
-
-def _recognize(location: str) -> Source:
-    found = [source for source in map(load, names()) if source.recognizes(location)]
-    if len(found) == 1:
-        return found[0]
-    said = (
-        f"looks like {', '.join(s.name for s in found)}" if found else "is no store that is known"
-    )
-    raise SourceError(f"{location} {said}; say what it is: --from {'|'.join(names())}")
 
 
 def _is_installed(distribution: str) -> bool:

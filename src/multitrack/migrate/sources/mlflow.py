@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from multitrack.migrate.files import artifact_of
-from multitrack.migrate.source import About, Source, SourceError, SourceRun
+from multitrack.migrate.source import About, Place, Reach, Source, SourceError, SourceRun, Store
 from multitrack.migrate.spool import Spool, SpooledPoint
 from multitrack.trackers.backends import _mlflow_store as store
 from multitrack.trackers.backends._mlflow_names import PARAMS, SUMMARY
@@ -51,14 +51,19 @@ class MLflowSource(Source):
     distributions: ClassVar[tuple[str, ...]] = ("mlflow", "mlflow-skinny")
     extra: ClassVar[str] = "mlflow"
 
-    def recognizes(self, location: str) -> bool:
-        """Tell whether it is a server's or a database's address, or a path that looks like one."""
-        if "://" in location:
-            return location.startswith(("http://", "https://", "file://", *DATABASES))
-        path = Path(location).expanduser()
-        return _is_database(path) or any(path.glob("*/meta.yaml"))
+    def stores(self, place: Place) -> Iterator[Store]:
+        """Yield a folder of experiments, and databases."""
+        if any((place.path / name / "meta.yaml").is_file() for name in place.folders):
+            yield Store(place.path)
+        for name in sorted(place.files):
+            if _is_database(place.path / name):
+                yield Store(place.path / name, frozenset({name}))
 
-    def find(self, location: str) -> Iterator[SourceRun]:
+    def serves(self, address: str) -> bool:
+        """Tell whether it is a server's or a database's address."""
+        return address.startswith(("http://", "https://", *DATABASES))
+
+    def find(self, location: str, reach: Reach) -> Iterator[SourceRun]:
         """Yield the runs, experiment by experiment, the oldest first."""
         uri = _uri(location)
         store.set_defaults(uri)

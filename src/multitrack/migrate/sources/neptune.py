@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from multitrack.migrate.files import media_of
-from multitrack.migrate.source import About, Source, SourceError, SourceRun
+from multitrack.migrate.source import About, Place, Reach, Source, SourceError, SourceRun, Store
 from multitrack.migrate.sources import _neptune_ours as ours
 from multitrack.migrate.sources._neptune_state import Naming, State, knows
 from multitrack.migrate.spool import Spool, SpooledPoint
@@ -32,6 +32,9 @@ from multitrack.trackers.records import (
     Text,
 )
 
+QUEUE = "data-1.log"
+"""The first file of a queue of operations."""
+
 
 class NeptuneSource(Source):
     """A ``.neptune`` folder, its ``offline`` folder, or one run's folder in it."""
@@ -40,11 +43,15 @@ class NeptuneSource(Source):
     distributions: ClassVar[tuple[str, ...]] = ("neptune", "neptune-client")
     extra: ClassVar[str] = "neptune"
 
-    def recognizes(self, location: str) -> bool:
-        """Tell whether a queue of operations is there."""
-        return bool(_folders(Path(location).expanduser()))
+    def stores(self, place: Place) -> Iterator[Store]:
+        """Yield a folder of queues of operations."""
+        folders = {name for name in place.folders if (place.path / name / QUEUE).is_file()}
+        if folders:
+            yield Store(place.path, frozenset(folders))
+        if QUEUE in place.files:
+            yield Store(place.path)
 
-    def find(self, location: str) -> Iterator[SourceRun]:
+    def find(self, location: str, reach: Reach) -> Iterator[SourceRun]:
         """Yield the runs; the folders of one that our backend wrote are one run."""
         folders = _folders(Path(location).expanduser())
         if not folders:

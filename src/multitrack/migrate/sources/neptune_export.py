@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from decimal import Decimal
+from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 from multitrack.migrate.files import artifact_of
-from multitrack.migrate.source import About, Source, SourceError, SourceRun
+from multitrack.migrate.source import About, Place, Reach, Source, SourceError, SourceRun, Store
 from multitrack.migrate.sources._neptune_state import params_of
 from multitrack.migrate.spool import Spool, SpooledPoint
 from multitrack.trackers import media
@@ -27,6 +28,7 @@ from multitrack.trackers.records import (
     Text,
 )
 
+PART = "*_part_*.parquet"
 VALUES = {
     "float": "float_value",
     "int": "int_value",
@@ -53,11 +55,12 @@ class NeptuneExportSource(Source):
     distributions: ClassVar[tuple[str, ...]] = ("pyarrow",)
     extra: ClassVar[str] = "migrate"
 
-    def recognizes(self, location: str) -> bool:
-        """Tell whether there are tables with the names of such parts."""
-        return bool(_parts(Path(location).expanduser()))
+    def stores(self, place: Place) -> Iterator[Store]:
+        """Yield a folder of tables with the names of such parts."""
+        if parts := frozenset(name for name in place.files if fnmatch(name, PART)):
+            yield Store(place.path, parts)
 
-    def find(self, location: str) -> Iterator[SourceRun]:
+    def find(self, location: str, reach: Reach) -> Iterator[SourceRun]:
         """Yield the runs, each with all its parts."""
         root = Path(location).expanduser()
         runs: dict[str, list[Path]] = {}
@@ -237,7 +240,7 @@ class _Reader:
 
 
 def _parts(root: Path) -> list[Path]:
-    return sorted(root.glob("**/*_part_*.parquet")) if root.is_dir() else []
+    return sorted(root.glob(PART)) if root.is_dir() else []
 
 
 def _number_of(part: Path) -> int:

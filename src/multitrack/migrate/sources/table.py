@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from multitrack.migrate.source import About, Source, SourceError, SourceRun
+from multitrack.migrate.source import About, Place, Reach, Source, SourceError, SourceRun, Store
 from multitrack.trackers.folder import RunFolder
 from multitrack.trackers.records import NON_FINITE, AnyRecord, Metrics, Refused, Text
 from multitrack.trackers.values import as_step, take_metrics
@@ -27,19 +27,17 @@ class TableSource(Source):
     name: ClassVar[str] = "table"
     distributions: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str] = ""
+    is_generic: ClassVar[bool] = True
 
-    def recognizes(self, location: str) -> bool:
-        """Tell whether it is such a file, or a folder that holds some."""
-        return bool(_files(Path(location).expanduser()))
+    def stores(self, place: Place) -> Iterator[Store]:
+        """Yield each such file."""
+        for name in sorted(place.files):
+            if name.lower().endswith(SUFFIXES):
+                yield Store(place.path / name, frozenset({name}))
 
-    def find(self, location: str) -> Iterator[SourceRun]:
-        """Yield one run a file."""
-        files = _files(Path(location).expanduser())
-        if not files:
-            raise SourceError(
-                f"{location} is no file ending in {' or '.join(SUFFIXES)}, and holds none."
-            )
-        yield from map(TableRun, files)
+    def find(self, location: str, reach: Reach) -> Iterator[SourceRun]:
+        """Yield the one run of a file."""
+        yield TableRun(reach.file(location))
 
 
 class TableRun(SourceRun):
@@ -88,12 +86,6 @@ class TableRun(SourceRun):
             return float(cell)
         moment = datetime.fromisoformat(cell.replace("Z", "+00:00"))
         return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
-
-
-def _files(path: Path) -> list[Path]:
-    if path.is_dir():
-        return sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
-    return [path] if path.suffix.lower() in SUFFIXES and path.is_file() else []
 
 
 def _read_csv(path: Path) -> Iterator[dict[Any, Any]]:

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from multitrack.migrate.source import About, Source, SourceError, SourceRun
+from multitrack.migrate.source import About, Place, Reach, Source, SourceError, SourceRun, Store
 from multitrack.migrate.sources import _tensorboard_values as read
 from multitrack.migrate.sources._tensorboard_ours import OurFolder
 from multitrack.trackers.folder import RunFolder
@@ -31,19 +31,15 @@ class TensorBoardSource(Source):
     distributions: ClassVar[tuple[str, ...]] = ("tensorboard", "tb-nightly")
     extra: ClassVar[str] = "tensorboard"
 
-    def recognizes(self, location: str) -> bool:
-        """Tell whether an event file lies somewhere in the folder."""
-        return next(_folders(Path(location).expanduser()), None) is not None
+    def stores(self, place: Place) -> Iterator[Store]:
+        """Yield a folder that has event files."""
+        if files := frozenset(name for name in place.files if MARK in name):
+            yield Store(place.path, files)
 
-    def find(self, location: str) -> Iterator[SourceRun]:
-        """Yield the folders that hold event files, in the order of their paths."""
-        root = Path(location).expanduser()
-        folders = sorted(_folders(root))
-        if not folders:
-            raise SourceError(f"{location} holds no event files: none has {MARK!r} in its name.")
-        for folder in folders:
-            name = folder.relative_to(root).as_posix() if folder != root else folder.resolve().name
-            yield TensorBoardRun(folder, name)
+    def find(self, location: str, reach: Reach) -> Iterator[SourceRun]:
+        """Yield the one run of a folder."""
+        folder = reach.place(location)
+        yield TensorBoardRun(folder, reach.name(folder))
 
 
 class TensorBoardRun(SourceRun):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import mmap
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from multitrack.migrate.files import artifact_of
-from multitrack.migrate.source import About, Source, SourceError, SourceRun
+from multitrack.migrate.source import About, Place, Reach, Source, SourceError, SourceRun, Store
 from multitrack.migrate.sources import _wandb_values as values
 from multitrack.trackers.backends import _wandb_log as log
 from multitrack.trackers.folder import RunFolder
@@ -30,7 +31,8 @@ from multitrack.trackers.records import (
 if TYPE_CHECKING:
     from wandb.proto.wandb_internal_pb2 import Record, RunRecord
 
-PATTERN = "*run-*-*/run-*.wandb"
+FILE = "run-*.wandb"
+PATTERN = f"*run-*-*/{FILE}"
 OUTCOME = "multitrack/status"
 """Name in the summary under which our backend keeps the outcome."""
 INTERRUPTED = 255
@@ -45,11 +47,16 @@ class WandbSource(Source):
     distributions: ClassVar[tuple[str, ...]] = ("wandb",)
     extra: ClassVar[str] = "wandb"
 
-    def recognizes(self, location: str) -> bool:
-        """Tell whether there is such a file."""
-        return bool(_files(Path(location).expanduser()))
+    def stores(self, place: Place) -> Iterator[Store]:
+        """Yield a folder of runs' folders, or a run's file."""
+        folders = {name for name in place.folders if _is_run(place.path / name)}
+        if folders:
+            yield Store(place.path, frozenset(folders | {"latest-run"}))
+        for name in place.files:
+            if fnmatch(name, FILE):
+                yield Store(place.path / name, place.files | place.folders)
 
-    def find(self, location: str) -> Iterator[SourceRun]:
+    def find(self, location: str, reach: Reach) -> Iterator[SourceRun]:
         """Yield the runs, each with all its sessions."""
         files = _files(Path(location).expanduser())
         if not files:
@@ -214,6 +221,10 @@ def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path] if path.suffix == ".wandb" else []
     return sorted({*path.glob("run-*.wandb"), *path.glob(PATTERN), *path.glob(f"wandb/{PATTERN}")})
+
+
+def _is_run(folder: Path) -> bool:
+    return "run-" in folder.name and any(folder.glob(FILE))
 
 
 def _tag(word: str) -> tuple[str, str]:
