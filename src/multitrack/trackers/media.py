@@ -11,13 +11,14 @@ import io
 import math
 import wave
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from multitrack.trackers.records import spell
+from multitrack.trackers.texts import attempt, text_of
 from multitrack.trackers.values import as_number
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ _AUDIO_STARTS = {
     b"fLaC": ".flac",
 }
 _VIDEO_STARTS = {b"GIF8": ".gif", b"\x1aE\xdf\xa3": ".webm"}
+MOST_BINS = 1_000_000
+MOST_UNTOLD = 1_000_000
+"""Rows that are taken of what does not say how many it has: it may never end."""
+MOST_CELLS = 20_000_000
+"""Rows that are taken of what says that it has more."""
 MAX_CHANNELS = 32
 """More columns than this are samples, not channels of a sound."""
 
@@ -124,6 +130,8 @@ def make_histogram(values: Any, bins: int = 64) -> Distribution:
     """
     if isinstance(values, tuple) and len(values) == 2:  # noqa: PLR2004
         return _given_histogram(*values)
+    if type(bins) is not int or not 0 < bins <= MOST_BINS:
+        raise ValueError(f"bins must be a whole number from 1 to {MOST_BINS:,}")
     numpy = _numpy()
     flat = _as_array(values).astype(float).ravel()
     flat = flat[numpy.isfinite(flat)]
@@ -154,7 +162,7 @@ def make_table(data: Any, columns: Sequence[str] | None = None) -> Grid:
     for row in rows:
         if len(row) != len(names):
             raise ValueError(f"a row has {len(row)} cells, the table has {len(names)} columns")
-    return Grid([str(name) for name in names], [[_cell(cell) for cell in row] for row in rows])
+    return Grid([text_of(name) for name in names], [[_cell(cell) for cell in row] for row in rows])
 
 
 def encode_table(grid: Grid) -> Encoded:
@@ -296,8 +304,8 @@ def _to_bytes(array: Array) -> Array:
 
 
 def _given_histogram(counts: Any, edges: Any) -> Distribution:
-    heights = [float(count) for count in counts]
-    borders = [float(edge) for edge in edges]
+    heights = [float(count) for count in _listed(counts)]
+    borders = [float(edge) for edge in _listed(edges)]
     is_finite = all(map(math.isfinite, [*heights, *borders]))
     if len(borders) != len(heights) + 1 or sorted(borders) != borders or not is_finite:
         raise ValueError("a histogram (counts, edges) needs one rising edge more than counts")
@@ -312,26 +320,26 @@ def _rows(data: Any, columns: Sequence[str] | None) -> tuple[list[Any], list[lis
     if hasattr(data, "columns") and hasattr(data, "to_dict"):  # pandas, polars
         data = {name: data[name] for name in data.columns}
     if isinstance(data, Mapping):
-        return _rows_of_columns({name: list(cells) for name, cells in data.items()}, columns)
+        return _rows_of_columns({name: _listed(cells) for name, cells in data.items()}, columns)
     if isinstance(data, str | bytes) or not isinstance(data, Iterable):
         kind = type(data).__name__
         raise TypeError(f"a table must be a data frame, a mapping or a list of rows, not {kind}")
-    rows = list(data)
+    rows = _listed(data)
     for row in rows:
         if isinstance(row, str | bytes) or not isinstance(row, Iterable):
             raise TypeError(f"a row must be a sequence or a mapping, not {type(row).__name__}")
     if rows and isinstance(rows[0], Mapping):
-        names = list(columns or dict.fromkeys(key for row in rows for key in row))
+        names = _listed(columns or dict.fromkeys(key for row in rows for key in row))
         return names, [[row.get(name) for name in names] for row in rows]
-    cells = [list(row) for row in rows]
+    cells = [_listed(row) for row in rows]
     width = len(cells[0]) if cells else 0
-    return list(columns or [f"column {i}" for i in range(width)]), cells
+    return _listed(columns or [f"column {i}" for i in range(width)]), cells
 
 
 def _rows_of_columns(
     data: Mapping[Any, list[Any]], columns: Sequence[str] | None
 ) -> tuple[list[Any], list[list[Any]]]:
-    names = list(columns or data)
+    names = _listed(columns or data)
     if missing := [name for name in names if name not in data]:
         raise ValueError(
             f"the table has no column {missing[0]!r}; it has {', '.join(map(str, data))}"
@@ -342,15 +350,26 @@ def _rows_of_columns(
 
 
 def _cell(value: Any) -> Any:
+    """Return a cell as JSON can hold it; one that is odd is its text."""
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, str):
-        return str(value)
-    try:
-        number = as_number(value)
-    except (TypeError, ValueError, OverflowError):
-        return str(value)
-    return number if isinstance(number, int) or math.isfinite(number) else spell(number)
+    number = value if issubclass(type(value), str) else attempt(as_number, value)
+    return spell(number) if isinstance(number, bool | int | float) else text_of(value)
+
+
+def _listed(values: Iterable[Any]) -> list[Any]:
+    """Return rows, cells or counts as a list.
+
+    Raises:
+        ValueError: there is no end to them.
+    """
+    length = attempt(len, values)  # type: ignore[arg-type]
+    most = min(length, MOST_CELLS) if isinstance(length, int) else 0
+    most = max(most, MOST_UNTOLD)
+    found = list(islice(values, most + 1))
+    if len(found) > most:
+        raise ValueError(f"at most {most:,} values are taken of what does not say that it has more")
+    return found
 
 
 def _encode_wave(samples: Array, sample_rate: int) -> bytes:

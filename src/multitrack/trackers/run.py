@@ -90,7 +90,7 @@ def _never_raises(method: Callable[P, None]) -> Callable[P, None]:
             raise
         except BaseException as error:  # what a user's class raises may be of any kind
             given = args[1] if len(args) > 1 else kwargs.get(first)
-            is_name = first in NAMING and isinstance(given, str | os.PathLike)
+            is_name = first in NAMING and issubclass(type(given), str | os.PathLike)
             name = text_of(given) if is_name else method.__name__
             cast("Run", args[0]).refuse(name, _because(error))
 
@@ -293,7 +293,7 @@ class Run:
             >>> run.log_audio("samples/voice", waveform, sample_rate=16_000, step=10)
         """
         file = self._stage(key, media.encode_audio(audio, sample_rate))
-        rate = None if sample_rate is None else int(sample_rate)
+        rate = self._rate_of(key, sample_rate)
         self._write(Audio, step, key=key, file=file, sample_rate=rate, caption=caption)
 
     @_never_raises
@@ -550,6 +550,16 @@ class Run:
             self.refuse("epoch", f"epoch must be a number, not {values.quoted(epoch)}")
             return None
         return float(number)
+
+    def _rate_of(self, key: str, sample_rate: Any) -> int | None:
+        """Return a rate as an int; what is none is refused, as a sound file has its own."""
+        rate = None if sample_rate is None else attempt(values.as_step, sample_rate)
+        if isinstance(rate, Unread):
+            self.refuse(
+                f"{key}/sample_rate", f"it must be a whole number, not {values.quoted(sample_rate)}"
+            )
+            return None
+        return rate
 
     def _refuse_all(self, refused: Mapping[str, str], within: str = "") -> None:
         for name, reason in refused.items():
