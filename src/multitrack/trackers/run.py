@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import functools
-import inspect
 import logging
 import os
 import sys
@@ -15,13 +13,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from multitrack.trackers import media, staging, values
 from multitrack.trackers.delivery import Report
 from multitrack.trackers.folder import RunFolder
 from multitrack.trackers.observers import Observing
 from multitrack.trackers.protocol import Emit
+from multitrack.trackers.reception import Reception, because, checked_key, never_raises
 from multitrack.trackers.records import (
     END_STATUSES,
     AnyRecord,
@@ -41,17 +40,13 @@ from multitrack.trackers.records import (
     Table,
     Tags,
     Text,
-    Tree,
     Video,
 )
 from multitrack.trackers.redact import redact_text, redact_tree
 from multitrack.trackers.session import Session, exit_outcome, outcome_of
 from multitrack.trackers.texts import (
     ENDING,
-    Unread,
     attempt,
-    kind_of,
-    reason_of,
     shorten,
     text_of,
 )
@@ -66,35 +61,8 @@ LONGEST_REFUSED = 1_000
 """Characters of a refused name that are kept."""
 FINISH_TIMEOUT = 60.0
 """Seconds for which `Run.finish` waits for delivery when nobody says otherwise."""
-NAMING = ("key", "path")
-"""Parameters that name what is logged."""
 NATIVE_TIMEOUT = 60.0
 """Seconds for which `Run.native` waits for a client to start, when nobody says otherwise."""
-
-P = ParamSpec("P")
-
-
-def _never_raises(method: Callable[P, None]) -> Callable[P, None]:
-    """Turn what a user passed wrongly into a refusal by name: training goes on.
-
-    The name is the user's own where the first parameter is one, else the method's: what else
-    was passed may be anything, and is not repeated.
-    """
-    first = list(inspect.signature(method).parameters)[1]
-
-    @functools.wraps(method)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            method(*args, **kwargs)
-        except ENDING:
-            raise
-        except BaseException as error:  # what a user's class raises may be of any kind
-            given = args[1] if len(args) > 1 else kwargs.get(first)
-            is_name = first in NAMING and issubclass(type(given), str | os.PathLike)
-            name = text_of(given) if is_name else method.__name__
-            cast("Run", args[0]).refuse(name, _because(error))
-
-    return guarded
 
 
 class Run:
@@ -129,6 +97,7 @@ class Run:
         self._lock = threading.RLock()  # a signal handler may log, too
         self._error_before = getattr(sys, "last_value", None)
         self._refused: Counter[str] = Counter()
+        self._takes = Reception(self.refuse)
         self._step = last_step
         self._watches: dict[int, Watch] = {}
         with self._lock:  # a source may emit at once
@@ -162,20 +131,20 @@ class Run:
             points, refused = values.take_metrics(metrics)
             if points:
                 if epoch is not None and type(epoch) is not float:
-                    epoch = self._epoch_of(epoch)
+                    epoch = self._takes.epoch(epoch)
                 with self._lock:
                     step = self._step_of(step, advance=True)
                     record = Metrics(time=time.time(), step=step, epoch=epoch, values=points)
                     self._live().append(record)
                     self._step = step
             if refused:
-                self._refuse_all(refused)
+                self._takes.refuse_all(refused)
         except ENDING:
             raise
         except BaseException as error:  # what a user's class raises may be of any kind
-            self.refuse("log", _because(error))
+            self.refuse("log", because(error))
 
-    @_never_raises
+    @never_raises
     def log_params(self, params: Any) -> None:
         """Log hyper-parameters: a dict, a dataclass, a namespace, or what has ``to_dict()``.
 
@@ -187,9 +156,9 @@ class Run:
         tree, refused = values.take_tree(params, "params")
         if tree:
             self._append(Params(time=time.time(), values=redact_tree(tree)))
-        self._refuse_all(refused)
+        self._takes.refuse_all(refused)
 
-    @_never_raises
+    @never_raises
     def set_tags(self, tags: str | Iterable[str] | Mapping[str, Any]) -> None:
         """Add tags: a name, a list of names, or a mapping from name to value.
 
@@ -200,9 +169,9 @@ class Run:
         taken, refused = values.take_tags(tags)
         if taken:
             self._append(Tags(time=time.time(), values=redact_tree(taken)))
-        self._refuse_all(refused)
+        self._takes.refuse_all(refused)
 
-    @_never_raises
+    @never_raises
     def summary(self, results: Mapping[str, Any]) -> None:
         """Set single values of the whole run, numbers or text; a later one wins.
 
@@ -212,11 +181,11 @@ class Run:
         taken, refused = values.take_metrics(results, with_texts=True)
         if taken:
             self._append(Summary(time=time.time(), values=redact_tree(taken)))
-        self._refuse_all(refused)
+        self._takes.refuse_all(refused)
 
     # -- media -----------------------------------------------------------------------------
 
-    @_never_raises
+    @never_raises
     def log_text(self, key: str, text: str, step: int | None = None) -> None:
         """Log a text under a name.
 
@@ -225,7 +194,7 @@ class Run:
         """
         self._write(Text, step, key=key, text=text_of(text))
 
-    @_never_raises
+    @never_raises
     def log_image(
         self, key: str, image: Any, step: int | None = None, caption: str | None = None
     ) -> None:
@@ -237,7 +206,7 @@ class Run:
         file = self._stage(key, media.encode_image(image))
         self._write(Image, step, key=key, file=file, caption=caption)
 
-    @_never_raises
+    @never_raises
     def log_figure(
         self, key: str, figure: Any, step: int | None = None, caption: str | None = None
     ) -> None:
@@ -249,7 +218,7 @@ class Run:
         file = self._stage(key, media.encode_figure(figure))
         self._write(Figure, step, key=key, file=file, caption=caption)
 
-    @_never_raises
+    @never_raises
     def log_histogram(self, key: str, data: Any, step: int | None = None, bins: int = 64) -> None:
         """Log the distribution of numbers, or a pair ``(counts, edges)``.
 
@@ -261,7 +230,7 @@ class Run:
             Histogram, step, key=key, edges=edges, counts=counts, total=total, squares=squares
         )
 
-    @_never_raises
+    @never_raises
     def log_table(
         self,
         key: str,
@@ -278,7 +247,7 @@ class Run:
         file = self._stage(key, media.encode_table(grid))
         self._write(Table, step, key=key, file=file, columns=grid.columns, rows=len(grid.rows))
 
-    @_never_raises
+    @never_raises
     def log_audio(
         self,
         key: str,
@@ -293,10 +262,10 @@ class Run:
             >>> run.log_audio("samples/voice", waveform, sample_rate=16_000, step=10)
         """
         file = self._stage(key, media.encode_audio(audio, sample_rate))
-        rate = self._rate_of(key, sample_rate)
+        rate = self._takes.rate(key, sample_rate)
         self._write(Audio, step, key=key, file=file, sample_rate=rate, caption=caption)
 
-    @_never_raises
+    @never_raises
     def log_video(
         self,
         key: str,
@@ -313,7 +282,7 @@ class Run:
         file = self._stage(key, media.encode_video(video, fps))
         self._write(Video, step, key=key, file=file, caption=caption)
 
-    @_never_raises
+    @never_raises
     def log_artifact(
         self,
         path: str | os.PathLike[str],
@@ -345,11 +314,11 @@ class Run:
             step,
             name=name,
             kind=text_of(kind),
-            aliases=self._names(f"{name}/aliases", aliases),
-            metadata=self._metadata(f"{name}/metadata", metadata),
+            aliases=self._takes.names(f"{name}/aliases", aliases),
+            metadata=self._takes.metadata(f"{name}/metadata", metadata),
             folder=source.is_dir(),
             files=staging.stage_path(self.folder, source),
-            withheld_from=self._names(f"{name}/withhold_from", withhold_from),
+            withheld_from=self._takes.names(f"{name}/withhold_from", withhold_from),
         )
 
     def refuse(self, name: str, reason: str) -> None:
@@ -518,7 +487,7 @@ class Run:
     def _write(self, record: Callable[..., AnyRecord], step: Any, **fields: Any) -> None:
         """Append a record of a step; what has a key must have one that names it."""
         if "key" in fields:
-            fields["key"] = _checked_key(fields["key"])
+            fields["key"] = checked_key(fields["key"])
         if fields.get("caption") is not None:
             fields["caption"] = text_of(fields["caption"])
         with self._lock:
@@ -535,57 +504,11 @@ class Run:
         if step is not None:
             if type(step) is int and step in values.INT64:
                 return step
-            known = attempt(values.as_step, step)
-            if isinstance(known, int):
+            if (known := self._takes.step(step)) is not None:
                 return known
-            self.refuse("step", reason_of(known.error))
         if self._step is None:
             return 0
         return self._step + advance
-
-    def _epoch_of(self, epoch: Any) -> float | None:
-        """Return an epoch as a float; what is none is refused by that name."""
-        number = attempt(values.as_number, epoch)
-        if isinstance(number, Unread):
-            self.refuse("epoch", f"epoch must be a number, not {values.quoted(epoch)}")
-            return None
-        return float(number)
-
-    def _rate_of(self, key: str, sample_rate: Any) -> int | None:
-        """Return a rate as an int; what is none is refused, as a sound file has its own."""
-        rate = None if sample_rate is None else attempt(values.as_step, sample_rate)
-        if isinstance(rate, Unread):
-            self.refuse(
-                f"{key}/sample_rate", f"it must be a whole number, not {values.quoted(sample_rate)}"
-            )
-            return None
-        return rate
-
-    def _refuse_all(self, refused: Mapping[str, str], within: str = "") -> None:
-        for name, reason in refused.items():
-            self.refuse(within + name, reason)
-
-    def _metadata(self, name: str, metadata: Any) -> Tree:
-        """Return what describes an artifact; what cannot be taken costs itself alone."""
-        if metadata is None:
-            return {}
-        taken = attempt(values.take_tree, metadata, "metadata")
-        if isinstance(taken, Unread):
-            self.refuse(name, reason_of(taken.error))
-            return {}
-        self._refuse_all(taken.refused, f"{name}/")
-        tree: Tree = redact_tree(taken.tree)
-        return tree
-
-    def _names(self, what: str, given: Any) -> list[str]:
-        """Return one name, or several, as a list; what is none is refused."""
-        taken = attempt(values.take_tags, given)
-        if isinstance(taken, Unread):
-            self.refuse(what, reason_of(taken.error))
-            return []
-        names, refused = taken
-        self._refuse_all(refused, f"{what}/")
-        return list(names)
 
     def _append(self, record: AnyRecord) -> None:
         with self._lock:
@@ -635,24 +558,6 @@ class Run:
     def _stage(self, key: str, encoded: media.Encoded) -> StagedFile:
         name = f"{staging.short_name(key)}{encoded.suffix}"
         return staging.stage_bytes(self.folder, encoded.content, name)
-
-
-def _because(error: BaseException) -> str:
-    return redact_text(f"{kind_of(error)}: {reason_of(error)}")
-
-
-def _checked_key(key: Any) -> str:
-    """Return a name as the journal can hold it.
-
-    Raises:
-        ValueError: it names nothing.
-        TypeError: it is no text.
-    """
-    if not issubclass(type(key), str):
-        raise TypeError(f"key must be text, not {kind_of(key)}")
-    if not key:
-        raise ValueError("no name")
-    return text_of(key)
 
 
 _unfinished: set[Run] = set()
