@@ -31,7 +31,12 @@ class Bench:
         chosen = {"tracking_uri": self.uri, **(settings or {})}
         tracker = MLflowTracker(load(MLflowTracker.settings_type, environ={}, arguments=chosen))
         self.attachment = tracker.start(
-            RunInfo(header=run, folder=self.folder.path, attachment=attachment)
+            RunInfo(
+                header=run,
+                folder=self.folder.path,
+                attachment=attachment,
+                directory=self.tmp_path,
+            )
         )
         return tracker
 

@@ -303,7 +303,7 @@ def start(tmp_path, inside):
         tracker = AzureMLTracker(load(AzureMLSettings, environ=inside))
         host = Host(hostname="h", pid=1, platform="p", python="3")
         header = Header(time=NOW, run_id=run_id, host=host, cwd=str(tmp_path))
-        tracker.start(RunInfo(header=header, folder=tmp_path))
+        tracker.start(RunInfo(header=header, folder=tmp_path, directory=tmp_path))
         started.append(tracker)
         return tracker
 

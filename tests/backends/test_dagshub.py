@@ -197,7 +197,7 @@ def start(tmp_path, environ):
     tracker = DagsHubTracker(load(DagsHubSettings, environ=environ))
     host = Host(hostname="h", pid=1, platform="p", python="3")
     header = Header(time=NOW, run_id=tmp_path.name, host=host, cwd=str(tmp_path))
-    tracker.start(RunInfo(header=header, folder=tmp_path))
+    tracker.start(RunInfo(header=header, folder=tmp_path, directory=tmp_path))
     return tracker
 
 

@@ -324,7 +324,7 @@ def test_runs_that_start_at_once_know_their_own_folders(tmp_path):
     def start(run_id):
         tracker = NeptuneTracker(NeptuneSettings(data_directory=tmp_path))
         header = Header(time=1.0, run_id=run_id, host=host, cwd=str(tmp_path))
-        attachment = tracker.start(RunInfo(header=header, folder=tmp_path))
+        attachment = tracker.start(RunInfo(header=header, folder=tmp_path, directory=tmp_path))
         tracker.finish("finished")
         return attachment.state["folders"]
 

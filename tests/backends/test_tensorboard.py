@@ -248,6 +248,7 @@ class Session:
             header=Header(**header),
             folder=tmp_path / "mt",
             attachment=previous and previous.attachment,
+            directory=tmp_path,
         )
         self.tracker = TensorBoardTracker(TensorBoardSettings(logging_dir=logging_dir))
         self.attachment = self.tracker.start(self.run)

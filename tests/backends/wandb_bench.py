@@ -36,7 +36,12 @@ class Bench:
     def start(self):
         """Return an adapter that took up the run."""
         tracker = self.tracker()
-        run = RunInfo(header=self.header, folder=self.folder, attachment=self.attachment)
+        run = RunInfo(
+            header=self.header,
+            folder=self.folder,
+            attachment=self.attachment,
+            directory=self.folder,
+        )
         self.attachment = tracker.start(run)
         return tracker
 

@@ -24,6 +24,7 @@ from multitrack.migrate.source import About, SourceError, SourceRun
 from multitrack.trackers.folder import FILE_MODE, JOURNAL, NO_LINK, RunFolder, make_private
 from multitrack.trackers.journal import MAX_LINE
 from multitrack.trackers.locks import FileLock, LockedError
+from multitrack.trackers.origin import write_origin
 from multitrack.trackers.records import (
     AnyRecord,
     Artifact,
@@ -163,6 +164,7 @@ class Importer:
                 known = self._find(kind, about, number)
                 if known is None:
                     new.path.rename(self._directory / make_id(kind, about, number))
+                    write_origin(RunFolder(self._directory / make_id(kind, about, number)), run_id)
                     return Outcome(run.label, "imported", make_id(kind, about, number), count)
                 growth = Growth(known, new)
                 if growth.is_contained or not about.by_content:

@@ -21,17 +21,21 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from multitrack.trackers import registry
-from multitrack.trackers.folder import Attempt, Phase, RunFolder
+import msgspec
+
+from multitrack.trackers import key, registry
+from multitrack.trackers.folder import RUN_ID, Attempt, Phase, RunFolder
 from multitrack.trackers.journal import Corrupt, Entry, JournalReader
 from multitrack.trackers.locks import is_locked
+from multitrack.trackers.origin import directory_of, read_origin
 from multitrack.trackers.protocol import (
     METHOD_OF,
     Emit,
     Parked,
     Refused,
+    Repeat,
     Restart,
     Retry,
     RunInfo,
@@ -91,6 +95,7 @@ class Courier:
         settings: of its adapter.
         linger: seconds for which delivery goes on after the trainer is gone.
         emit: how a source puts records into the run.
+        directory: where relative paths of the run lead; `directory_of` the run if None.
 
     Attributes:
         stop: set to leave after the batch in delivery.
@@ -106,6 +111,7 @@ class Courier:
         *,
         linger: float = LINGER,
         emit: Emit | None = None,
+        directory: Path | None = None,
     ) -> None:
         self.run_folder = run
         self.folder = run.courier(backend)
@@ -125,6 +131,10 @@ class Courier:
         self._reader = JournalReader(run.journal)
         self._see_that_the_cursor_fits()
         self._header = read_header(run)
+        self._directory = directory or directory_of(run, self._header.run_id)
+        self._is_foreign = read_origin(run, self._header.run_id) is None
+        self._attachment = self.state.attachment if self._is_attachment_ours() else None
+        self._see_that_a_foreign_run_is_whole()
         self._position = self.state.offset
         self._crashed = self.state.attempt
         self._end: Entry | None = None
@@ -141,6 +151,20 @@ class Courier:
         fits = self._reader.is_at_line(offset) and mark in {None, self._reader.mark(offset)}
         if not fits:
             logger.warning("the cursor does not fit the journal: begun again")
+            self.state.offset = self.state.delivered = 0
+            self.state.mark = self.state.attempt = None
+
+    def _is_attachment_ours(self) -> bool:
+        return key.is_signed(self.state.seal, *self._attachment_parts())
+
+    def _attachment_parts(self) -> tuple[Any, ...]:
+        about = msgspec.to_builtins(self.state.attachment)
+        return ("attachment", self._header.run_id, self.folder.backend, about)
+
+    def _see_that_a_foreign_run_is_whole(self) -> None:
+        """Begin again where somebody else delivered to who knows what, if that does no harm."""
+        may_repeat = self._tracker_type.repeat is not Repeat.DUPLICATES
+        if self.state.attachment and self._attachment is None and may_repeat:
             self.state.offset = self.state.delivered = 0
             self.state.mark = self.state.attempt = None
 
@@ -334,23 +358,39 @@ class Courier:
 
     def _started(self) -> Tracker:
         if self._tracker is None:
+            self._see_that_it_has_an_id()
             tracker = self._tracker_type(self._settings)
             run = RunInfo(
                 header=self._header,
                 folder=self.run_folder.path,
-                attachment=self.state.attachment,
+                attachment=self._attachment,
+                claimed=self._claimed(),
+                directory=self._directory,
+                is_foreign=self._is_foreign,
                 emit=self._emit,
             )
             try:
-                self.state.attachment = tracker.start(run)
+                self._attachment = self.state.attachment = tracker.start(run)
             except Exception as error:
                 answer = self._cannot_start(tracker, error)
                 tracker.abandon()
                 raise answer from error
             self._tracker = tracker
+            self.state.seal = key.sign(*self._attachment_parts())
             self.state.told = "running"
             self._save()
         return self._tracker
+
+    def _see_that_it_has_an_id(self) -> None:
+        """See that the run's id is one that we give: adapters make paths and addresses of it."""
+        if not RUN_ID.fullmatch(self._header.run_id):
+            raise Parked(f"{self._header.run_id!r} is no run's id", "Nothing: it is no run.")
+
+    def _claimed(self) -> str | None:
+        """Return the backend's id of the run as somebody else wrote it."""
+        if self._attachment or self.state.attachment is None:
+            return None
+        return self.state.attachment.id
 
     def _cannot_start(self, tracker: Tracker, error: Exception) -> TrackerError:
         logger.info("%s could not be started: %s", self.folder.backend, error, exc_info=error)

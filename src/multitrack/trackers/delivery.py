@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 from multitrack.trackers import registry
-from multitrack.trackers.courier import Courier
+from multitrack.trackers.courier import Courier, read_header
 from multitrack.trackers.folder import RunFolder
+from multitrack.trackers.kept import keep_settings
 from multitrack.trackers.locks import FileLock, LockedError
-from multitrack.trackers.process import EXIT_CODES, keep_settings, secret_variables, spawn
+from multitrack.trackers.process import EXIT_CODES, secret_variables, spawn
 from multitrack.trackers.protocol import Emit, Parked, TrackerError
 from multitrack.trackers.settings import Settings
 
@@ -403,8 +404,9 @@ class Delivery:
         self._assignments = assignments
         self._stop = threading.Event()
         for run, backend, settings, arguments in assignments:
+            run_id = read_header(run).run_id
             run.courier(backend).create()
-            keep_settings(run.courier(backend), settings, arguments)
+            keep_settings(run, run_id, backend, settings, arguments)
         workers = ((a.backend, _worker(a, mode, emit)) for a in assignments)
         self._workers = {backend: worker for backend, worker in workers if worker}
         self._watcher = threading.Thread(target=self._watch, name="multitrack-watch", daemon=True)

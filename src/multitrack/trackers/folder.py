@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import stat
 import time
@@ -20,6 +21,7 @@ from multitrack.trackers.records import Status
 JOURNAL = "journal.jsonl"
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}")
 NO_LINK = os.O_NOFOLLOW
 """A file that is appended to is no link to one elsewhere."""
 
@@ -56,6 +58,7 @@ class CourierState(msgspec.Struct, kw_only=True, omit_defaults=True):
         rings: how often it had been asked to try at once, when its last try failed.
         attempt: the batch in delivery.
         attachment: how to find the run at the backend.
+        seal: this user's signature of the attachment; without it, it is somebody else's word.
         told: the status that the backend was told last.
         pid: the courier's process.
         updated: Unix time of this state, in seconds.
@@ -73,6 +76,7 @@ class CourierState(msgspec.Struct, kw_only=True, omit_defaults=True):
     rings: int = 0
     attempt: Attempt | None = None
     attachment: Attachment | None = None
+    seal: str | None = None
     told: Status | None = None
     pid: int = 0
     updated: float = 0.0
@@ -197,6 +201,7 @@ class RunFolder:
         self.writer_lock = self.path / "writer.lock"
         self.files = self.path / "files"
         self.pruned = self.path / "pruned"
+        self.origin = self.path / "origin.json"
 
     def create(self) -> None:
         """Make the folder, readable by its owner alone."""

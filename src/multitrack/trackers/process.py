@@ -17,19 +17,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-import msgspec
-
-from multitrack.trackers import registry
+from multitrack.trackers import key, registry
 from multitrack.trackers.courier import LINGER, SILENCE, Courier, read_header
 from multitrack.trackers.folder import FILE_MODE, NO_LINK, CourierFolder, RunFolder
+from multitrack.trackers.kept import kept_settings
 from multitrack.trackers.locks import PATIENCE, FileLock, LockedError, is_locked
+from multitrack.trackers.origin import directory_of, is_run, read_origin
 from multitrack.trackers.priority import put_helpers_last, put_last, stay_last
+from multitrack.trackers.protocol import Parked
 from multitrack.trackers.redact import redact_text
-from multitrack.trackers.settings import Settings, holds_secret, load, storable, variables
+from multitrack.trackers.settings import Settings, holds_secret, variables
 
 logger = logging.getLogger(__name__)
 
@@ -52,37 +54,6 @@ MOST_LOG = 16 * 2**20
 """Bytes of the log from which on it begins again."""
 
 
-class StoredSettings(msgspec.Struct, frozen=True):
-    """What a run was started with for one backend: ``couriers/<backend>/settings.json``."""
-
-    arguments: dict[str, Any] = {}
-    environment: dict[str, Any] = {}
-
-
-def keep_settings(folder: CourierFolder, settings: Settings, arguments: Mapping[str, Any]) -> None:
-    """Keep the settings of a run, without secrets, for couriers that come later."""
-    values = storable(settings)
-    stored = StoredSettings(
-        arguments={name: value for name, value in values.items() if name in arguments},
-        environment={name: value for name, value in values.items() if name not in arguments},
-    )
-    folder.write_settings(msgspec.to_builtins(stored))
-
-
-def kept_settings(folder: CourierFolder) -> Settings:
-    """Return a run's settings: arguments first, then today's environment, then yesterday's.
-
-    Raises:
-        SettingsError: a variable does not hold what it may.
-    """
-    stored = msgspec.convert(folder.read_settings(), StoredSettings)
-    return load(
-        registry.load(folder.backend).settings_type,
-        arguments=stored.arguments,
-        saved=stored.environment,
-    )
-
-
 def spawn(
     run: RunFolder,
     backend: str,
@@ -90,6 +61,7 @@ def spawn(
     pipe: int | None = None,
     watch: bool = False,
     secrets: Mapping[str, str] | None = None,
+    accepted: Iterable[str] = (),
 ) -> subprocess.Popen[bytes]:
     """Start a courier process.
 
@@ -100,12 +72,14 @@ def spawn(
             there, and the outcome too if no process writes to the run.
         watch: without a pipe, go on as long as a process writes to the run.
         secrets: environment variables given as arguments, which are stored nowhere.
+        accepted: places that the folder of somebody else names and the user has agreed to.
     """
     folder = run.courier(backend)
     folder.create()
     command = [_interpreter(backend), "-c", PROGRAM, str(run.path), backend]
     command += ["--pipe", str(pipe)] if pipe is not None else []
     command += ["--watch"] if watch else []
+    command += [f"--accept={place}" for place in accepted]
     log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_LINK, FILE_MODE)
     try:
         process = subprocess.Popen(
@@ -115,8 +89,8 @@ def spawn(
             stderr=log,
             pass_fds=[] if pipe is None else [pipe],
             start_new_session=True,
-            cwd=_working_directory(run),
-            env={**os.environ, **(secrets or {}), "PYTHONSAFEPATH": "1"},
+            cwd=_own_directory(run),
+            env={**os.environ, **(secrets or {}), **key.to_hand_on(), "PYTHONSAFEPATH": "1"},
         )
     finally:
         os.close(log)
@@ -161,8 +135,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _deliver(run: RunFolder, options: argparse.Namespace) -> int:
     linger = LINGER if options.pipe is not None else SYNC_LINGER
-    settings = kept_settings(run.courier(options.backend))
-    courier = Courier(run, options.backend, settings, linger=linger)
+    run_id = read_header(run).run_id
+    directory = directory_of(run, run_id)
+    try:
+        settings = kept_settings(run, run_id, options.backend, options.accept or ())
+    except Parked as answer:
+        _note_parked(run.courier(options.backend), answer)
+        return LEFT
+    with _working_directory(run):
+        return _work(
+            Courier(run, options.backend, settings, linger=linger, directory=directory), options
+        )
+
+
+def _note_parked(folder: CourierFolder, answer: Parked) -> None:
+    """Write down what a person must do before there can be a courier."""
+    state = folder.read_state()
+    state.phase, state.message, state.remedy = "parked", answer.reason, answer.remedy
+    folder.write_state(state)
+
+
+def _work(courier: Courier, options: argparse.Namespace) -> int:
+    run = courier.run_folder
     gone = threading.Event()
     if options.pipe is not None:
         _start_thread(_await_end_of_file, options.pipe, gone)
@@ -233,10 +227,31 @@ def _interpreter(backend: str) -> str:
     return os.environ.get(registry.python_variable(backend)) or sys.executable
 
 
-def _working_directory(run: RunFolder) -> Path:
-    """Return where the trainer ran, so that relative paths of a client mean the same."""
-    directory = Path(read_header(run).cwd)
-    return directory if directory.is_dir() else run.path
+def _own_directory(run: RunFolder) -> Path | None:
+    """Return where the trainer ran, so that relative paths of a client mean the same.
+
+    None where this installation has not written it, or it is gone, or lies in a run's folder.
+    """
+    origin = read_origin(run, read_header(run).run_id)
+    if origin is None:
+        return None
+    directory = Path(origin.directory)
+    is_usable = directory.is_dir() and not any(map(is_run, (directory, *directory.parents)))
+    return directory if is_usable else None
+
+
+@contextlib.contextmanager
+def _working_directory(run: RunFolder) -> Iterator[None]:
+    """Work where the trainer ran, else in an empty folder: clients read files of where they are."""
+    with contextlib.ExitStack() as stack:
+        own = _own_directory(run)
+        prefix = "multitrack-"
+        os.chdir(
+            own
+            or stack.enter_context(TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True))
+        )
+        stack.callback(os.chdir, "/")
+        yield
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -245,6 +260,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("backend")
     parser.add_argument("--pipe", type=int, help="its end of file: the trainer is gone")
     parser.add_argument("--watch", action="store_true", help="go on while the run does")
+    parser.add_argument("--accept", action="append", help="a place that the user agreed to")
     return parser.parse_args(arguments)
 
 

@@ -8,6 +8,7 @@ what to do about an error. It calls the client, and `Tracker.classify` names wha
 from __future__ import annotations
 
 import errno
+import os
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -195,7 +196,13 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
         header: the journal's first record.
         folder: the run's folder, absolute.
         attachment: what `Tracker.start` returned the last time, if this run was delivered
-            before: re-attach to it, do not create a second run.
+            before: re-attach to it, do not create a second run. It is there only if this user's
+            own installation wrote it.
+        claimed: the backend's id of the run as somebody else's folder has it. Go on with that
+            one only if the run at the backend says itself that it is `run_id`.
+        directory: where relative paths and places that nobody named lead: where the run ran,
+            or where the person is who delivers it. Never use the header's ``cwd`` for that.
+        is_foreign: whether somebody else's installation recorded the run.
         emit: of a source, while the run is recorded; may be called from any thread. None: there
             is nothing to measure, as for ``multitrack sync``.
     """
@@ -203,6 +210,9 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     header: Header
     folder: Path
     attachment: Attachment | None = None
+    claimed: str | None = None
+    directory: Path = msgspec.field(default_factory=Path.cwd)
+    is_foreign: bool = False
     emit: Emit | None = None
 
     @property
@@ -213,6 +223,19 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     def path(self, file: StagedFile) -> Path:
         """Return where a staged file lies."""
         return self.folder / file.path
+
+    def default(self, name: str) -> Path:
+        """Return the place, in `directory`, of what nobody named a place for.
+
+        Raises:
+            Parked: the run is somebody else's, and a link leads from there to elsewhere: it may
+                have come with the run.
+        """
+        path = self.directory / name
+        inside = Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.directory))
+        if self.is_foreign and not inside:
+            raise Parked(f"{path} is a link that leads elsewhere", "Remove it, or name a place.")
+        return path
 
 
 class Tracker(Protocol):

@@ -56,6 +56,8 @@ class Env(msgspec.Struct, frozen=True):
         fallbacks: variables that are read when the first is not set.
         words: words of the variable's own, such as those that another library gave it, and the
             values that they stand for.
+        place: ``"address"``, ``"files"`` or ``"folder"`` for what says where a run goes: a run's
+            folder that somebody else wrote decides none of these.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Env(msgspec.Struct, frozen=True):
     secret: bool = False
     fallbacks: tuple[str, ...] = ()
     words: Mapping[str, str] = {}
+    place: Literal["", "address", "files", "folder"] = ""
 
     @property
     def names(self) -> tuple[str, ...]:

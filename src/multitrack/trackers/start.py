@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, TypeAlias
 
 from multitrack.trackers import observers, registry, surroundings, values
 from multitrack.trackers.delivery import MODES, Assignment, Mode
-from multitrack.trackers.folder import RunFolder, default_directory, new_run_id
+from multitrack.trackers.folder import RUN_ID, RunFolder, default_directory, new_run_id
 from multitrack.trackers.protocol import Emit
 from multitrack.trackers.records import Header, Tree
 from multitrack.trackers.redact import redact_text, redact_tree
@@ -24,8 +23,6 @@ logger = logging.getLogger("multitrack")
 
 Choice: TypeAlias = tuple[str, Settings, Mapping[str, Any]]
 """A backend, its settings, and those among them that were given in code."""
-
-_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}")
 
 
 def start_run(
@@ -242,7 +239,7 @@ def _check_texts(**texts: object) -> None:
 
 def _checked_id(run_id: str | None) -> str:
     run_id = new_run_id() if run_id is None else run_id
-    if not (isinstance(run_id, str) and _RUN_ID.fullmatch(run_id)):
+    if not (isinstance(run_id, str) and RUN_ID.fullmatch(run_id)):
         raise ValueError(
             f"run_id is {run_id!r}; allowed: up to 128 letters, digits, '_', '.' and '-', "
             f"the first a letter or digit."

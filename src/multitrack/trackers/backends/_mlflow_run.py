@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multitrack.trackers.backends import _mlflow_files as files
@@ -34,32 +33,32 @@ def find_run(client: MlflowClient, uri: str, run: RunInfo, settings: MLflowSetti
     known = run.attachment.id if run.attachment else None
     if known := known or ("" if settings.nested_run else settings.run_id):
         return client.get_run(known)
-    experiment_id = _experiment_id(client, uri, run.header, settings)
+    experiment_id = _experiment_id(client, uri, run, settings)
     mine = f"tags.`{RUN_ID}` = '{run.run_id}'"  # created by a courier that died before it said so
     created = client.search_runs([experiment_id], mine, max_results=1)
     return created[0] if created else _create(client, experiment_id, run.header, settings)
 
 
-def _experiment_id(client: MlflowClient, uri: str, header: Header, settings: MLflowSettings) -> str:
+def _experiment_id(client: MlflowClient, uri: str, run: RunInfo, settings: MLflowSettings) -> str:
     """Return the experiment's id; it is the client's own default if nothing names one."""
     if settings.experiment_id:
         return settings.experiment_id
-    name = header.project or settings.experiment_name or "Default"
+    name = run.header.project or settings.experiment_name or "Default"
     if found := client.get_experiment_by_name(name):
         return found.experiment_id
     try:
-        return client.create_experiment(name, _artifact_location(uri, header, name))
+        return client.create_experiment(name, _artifact_location(uri, run, name))
     except Exception:
         if found := client.get_experiment_by_name(name):  # another run was faster
             return found.experiment_id
         raise
 
 
-def _artifact_location(uri: str, header: Header, experiment: str) -> str | None:
+def _artifact_location(uri: str, run: RunInfo, experiment: str) -> str | None:
     """Return where the client itself puts files: by default, below its working directory."""
     if not store.is_database(uri):
         return None
-    return str(Path(header.cwd, "mlruns", names.path(experiment)))
+    return str(run.default("mlruns") / names.path(experiment))
 
 
 def _create(

@@ -18,6 +18,7 @@ class MLflowSettings(Settings, frozen=True):
         str | None,
         Env(
             "MLFLOW_TRACKING_URI",
+            place="address",
             help="A server, a database or a folder. Without it: `mlflow.db` where the run runs.",
             client=True,
         ),

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from multitrack.trackers.locks import alone_in
+from multitrack.trackers.protocol import RunInfo
 from multitrack.trackers.redact import redact_text
 
 _TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
@@ -45,6 +46,13 @@ def locate(uri: str | None, directory: str) -> str:
         path = unquote(urlsplit(uri).path) if uri.startswith("file:") else uri
         return Path(directory, path).as_uri()
     return uri
+
+
+def locate_for(uri: str | None, run: RunInfo) -> str:
+    """Return the tracking URI of a run, where nobody named one that of its default place."""
+    if uri:
+        return locate(uri, str(run.directory))
+    return f"sqlite:///{run.default('mlflow.db')}"
 
 
 def is_folder(uri: str) -> bool:

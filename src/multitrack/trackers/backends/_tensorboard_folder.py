@@ -12,18 +12,18 @@ import hashlib
 import io
 import os
 import re
-import shutil
 import socket
 import struct
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from multitrack.trackers.backends import _tensorboard_messages as messages
+from multitrack.trackers.beneath import copy_file, write_file
 from multitrack.trackers.names import escape
 from multitrack.trackers.records import EndStatus, Scalar, Status, Stepped, Tree
 
@@ -178,19 +178,14 @@ class LogFolder:
         """Copy a file into the folder.
 
         Raises:
-            ValueError: the place is not inside the folder.
+            OutsideError: the place is not inside the folder.
         """
-        parts = PurePosixPath(place).parts
-        if ".." in parts:
-            raise ValueError(f"{place!r} leads out of the run's folder")
-        target = self.path.joinpath(*parts)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        copy_file(source, self.path, place)
 
     def save(self) -> None:
         """Keep the session, and replace the file that fills the HPARAMS tab."""
-        _replace(self.path / SESSION_FILE, _session_file(self.session))
-        _replace(self.path / MARK, msgspec.json.format(msgspec.json.encode(self.session)))
+        write_file(_session_file(self.session), self.path, SESSION_FILE)
+        write_file(msgspec.json.format(msgspec.json.encode(self.session)), self.path, MARK)
 
     def end(self, status: EndStatus) -> None:
         """Write the outcome; once more for a TensorBoard that runs and has read the session."""
@@ -339,9 +334,3 @@ def _next_path(folder: Path) -> Path:
     numbers = [int(n[1]) for path in _event_files(folder) if (n := _NUMBER.search(path.name))]
     second = max([int(time.time()), *(number + 1 for number in numbers)])
     return folder / f"events.out.tfevents.{second:010d}.{socket.gethostname()}.{os.getpid()}"
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{os.getpid()}.new")
-    temporary.write_bytes(content)
-    temporary.replace(path)

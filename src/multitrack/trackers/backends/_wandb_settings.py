@@ -63,12 +63,13 @@ class WandbSettings(Settings, frozen=True):
         Path | None,
         Env(
             "WANDB_DIR",
+            place="folder",
             help="Where the folder `wandb` is made. Without it: where the run runs.",
             client=True,
         ),
     ] = None
     base_url: Annotated[
-        str | None, Env("WANDB_BASE_URL", help="Server to log to.", client=True)
+        str | None, Env("WANDB_BASE_URL", place="address", help="Server to log to.", client=True)
     ] = None
     api_key: Annotated[
         str | None, Env("WANDB_API_KEY", help="Key for the server.", client=True, secret=True)

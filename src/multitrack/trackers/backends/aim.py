@@ -64,6 +64,7 @@ class AimSettings(Settings, frozen=True):
         str | None,
         Env(
             "AIM_REPO",
+            place="address",
             help="Folder of the repository, or `aim://host:port` of an `aim server`. Without it, "
             "as for Aim itself: the nearest folder with `.aim` from the working directory up.",
         ),
@@ -79,6 +80,7 @@ class AimSettings(Settings, frozen=True):
         str | None,
         Env(
             "AIM_ARTIFACTS_URI",
+            place="files",
             help="`file://` or `s3://` address for files. Without it: `artifacts` in the `.aim` "
             "of a repository on disk.",
         ),
@@ -114,7 +116,7 @@ class AimTracker(Tracker):
         """Create the run, or open it again."""
         self._run = run
         known = run.attachment
-        repo = known.state["repo"] if known else self._find_repo(run.header)
+        repo = known.state["repo"] if known else self._find_repo(run)
         self._aim = aim = repository.open_run(repo, known.id if known else None)
         if uri := self._settings.artifacts_uri or repository.artifacts_of(repo):
             aim.set_artifacts_uri(uri)
@@ -260,15 +262,16 @@ class AimTracker(Tracker):
         assert self._aim, "start() comes first"
         return self._aim
 
-    def _find_repo(self, header: Header) -> str:
+    def _find_repo(self, run: RunInfo) -> str:
         from aim.sdk.utils import search_aim_repo
 
         asked = self._settings.repo
         if asked and repository.is_remote(asked):
             return asked
         if asked:
-            return str(Path(header.cwd, asked).expanduser())
-        return search_aim_repo(header.cwd)[0] or header.cwd
+            return str(Path(run.directory, asked).expanduser())
+        found: str | None = search_aim_repo(str(run.directory))[0]
+        return found or str(run.default(".aim").parent)
 
     def _merge(self, section: str, values: Tree) -> None:
         """Add values to one of the run's params, as a whole: Aim would mix leaf and branch."""

@@ -64,12 +64,15 @@ class AzureMLSettings(Settings, frozen=True):
     ] = None
     service_endpoint: Annotated[
         str | None,
-        Env("AZUREML_SERVICE_ENDPOINT", client=True, help="Address of the service."),
+        Env(
+            "AZUREML_SERVICE_ENDPOINT", place="address", client=True, help="Address of the service."
+        ),
     ] = None
     discovery_endpoint: Annotated[
         str | None,
         Env(
             "AZUREML_DISCOVERY_SERVICE_ENDPOINT",
+            place="address",
             client=True,
             help="Address that names the service's parts. Without it: asked of the service.",
         ),

@@ -86,6 +86,7 @@ class ClearMLSettings(Settings, frozen=True):
         Path | None,
         Env(
             "CLEARML_CACHE_DIR",
+            place="folder",
             client=True,
             help="Sessions are below it, in `offline/`. Without it: ~/.clearml/cache.",
         ),
@@ -94,18 +95,22 @@ class ClearMLSettings(Settings, frozen=True):
         str | None,
         Env(
             "CLEARML_DEFAULT_OUTPUT_URI",
+            place="files",
             client=True,
             help="Where files go, such as `s3://bucket/folder`. Without it: ClearML's file server.",
         ),
     ] = None
     api_host: Annotated[
-        str | None, Env("CLEARML_API_HOST", client=True, help="Address of the server.")
+        str | None,
+        Env("CLEARML_API_HOST", place="address", client=True, help="Address of the server."),
     ] = None
     web_host: Annotated[
-        str | None, Env("CLEARML_WEB_HOST", client=True, help="Address of its pages.")
+        str | None,
+        Env("CLEARML_WEB_HOST", place="address", client=True, help="Address of its pages."),
     ] = None
     files_host: Annotated[
-        str | None, Env("CLEARML_FILES_HOST", client=True, help="Address of its file server.")
+        str | None,
+        Env("CLEARML_FILES_HOST", place="address", client=True, help="Address of its file server."),
     ] = None
     access_key: Annotated[
         str | None,
@@ -117,7 +122,12 @@ class ClearMLSettings(Settings, frozen=True):
     ] = None
     config_file: Annotated[
         Path | None,
-        Env("CLEARML_CONFIG_FILE", client=True, help="The client's file, for ~/clearml.conf."),
+        Env(
+            "CLEARML_CONFIG_FILE",
+            place="address",
+            client=True,
+            help="The client's file, for ~/clearml.conf.",
+        ),
     ] = None
 
     def access(self) -> Access:

@@ -68,6 +68,7 @@ class CodeCarbonSettings(Settings, frozen=True):
         Path | None,
         Env(
             "CODECARBON_OUTPUT_DIR",
+            place="folder",
             client=True,
             help="Folder of `emissions.csv`. Without it: `couriers/codecarbon` in the run's.",
         ),

@@ -117,6 +117,7 @@ class CometSettings(Settings, frozen=True):
         Path | None,
         Env(
             "COMET_OFFLINE_DIRECTORY",
+            place="folder",
             client=True,
             help="Where archives go. Without it: .cometml-runs/ where the run runs.",
         ),
@@ -125,7 +126,8 @@ class CometSettings(Settings, frozen=True):
         str | None, Env("COMET_API_KEY", client=True, secret=True, help="Key for the server.")
     ] = None
     url: Annotated[
-        str | None, Env("COMET_URL_OVERRIDE", client=True, help="Address of the server.")
+        str | None,
+        Env("COMET_URL_OVERRIDE", place="address", client=True, help="Address of the server."),
     ] = None
     log_model: Annotated[
         LogModel,
@@ -176,7 +178,7 @@ class CometTracker(Tracker):
         sessions = sessions_of(run, self.name)
         if sessions.dead and not self._settings.online:
             _remove(sessions.dead)
-        self._archives = self._settings.offline_directory or Path(run.header.cwd, ".cometml-runs")
+        self._archives = self._settings.offline_directory or run.default(".cometml-runs")
         key = (run.attachment and run.attachment.id) or self._settings.experiment_key
         key = key or hashlib.sha256(run.run_id.encode()).hexdigest()[:40]
         before = set(self._archives.glob(f"{key}*.zip"))

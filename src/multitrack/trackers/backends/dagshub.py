@@ -27,11 +27,14 @@ _ADDRESS = re.compile(r"(?P<path>.*)/(?P<repo>[^/]+/[^/]+)\.mlflow/?")
 class DagsHubSettings(MLflowSettings, frozen=True):
     """Which repository the run goes to, and what is said of it at its MLflow server."""
 
-    repo: Annotated[str | None, Env("DAGSHUB_REPO", help="The repository, as `owner/name`.")] = None
+    repo: Annotated[
+        str | None, Env("DAGSHUB_REPO", place="address", help="The repository, as `owner/name`.")
+    ] = None
     tracking_uri: Annotated[
         str | None,
         Env(
             "MLFLOW_TRACKING_URI",
+            place="address",
             client=True,
             help="Its MLflow server, `https://dagshub.com/<owner>/<name>.mlflow`: names the "
             "repository if DAGSHUB_REPO does not.",
@@ -47,7 +50,10 @@ class DagsHubSettings(MLflowSettings, frozen=True):
         ),
     ] = None
     host: Annotated[
-        str, Env("DAGSHUB_CLIENT_HOST", client=True, help="An installation of your own.")
+        str,
+        Env(
+            "DAGSHUB_CLIENT_HOST", place="address", client=True, help="An installation of your own."
+        ),
     ] = "https://dagshub.com"
     log_artifacts: Annotated[
         bool,

@@ -61,7 +61,11 @@ class DVCLiveSettings(Settings, frozen=True):
 
     dir: Annotated[
         Path | None,
-        Env("DVCLIVE_DIR", help="Folder of the files. Without it: `dvclive` where the run runs."),
+        Env(
+            "DVCLIVE_DIR",
+            place="folder",
+            help="Folder of the files. Without it: `dvclive` where the run runs.",
+        ),
     ] = None
     save_dvc_exp: Annotated[
         bool,
@@ -107,13 +111,13 @@ class DVCLiveTracker(Tracker):
         self._run = run
         self._root = files.dvc_root()
         about = _about(run.header)
-        wanted = Path(run.header.cwd, self._settings.dir or "dvclive")
+        wanted = self._settings.dir or run.default("dvclive")
         if run.attachment:
             self._folder = Path(run.attachment.state["folder"])
         else:
             self._folder = files.take_folder(wanted, about)
         is_shared = self._root is not None and self._folder == wanted
-        self._dvcyaml = Path(run.header.cwd if is_shared else self._folder, "dvc.yaml")
+        self._dvcyaml = Path(run.directory if is_shared else self._folder, "dvc.yaml")
         self._kept = files.load(self._folder) or files.Kept(run=about)
         self._live = self._open()
         self._save()

@@ -96,7 +96,7 @@ class MLflowTracker(Tracker):
     def start(self, run: RunInfo) -> Attachment:
         """Create the run, or find it again, and mark it as running."""
         self._run = run
-        uri = store.locate(self._settings.tracking_uri, run.header.cwd)
+        uri = store.locate_for(self._settings.tracking_uri, run)
         store.set_defaults(uri)
         from mlflow import MlflowClient
 

@@ -82,6 +82,7 @@ class NeptuneSettings(Settings, frozen=True):
         Path | None,
         Env(
             "NEPTUNE_DATA_DIRECTORY",
+            place="folder",
             client=True,
             help="Folder of the offline runs. Without it: .neptune/ where the run runs.",
         ),
@@ -129,7 +130,7 @@ class NeptuneTracker(Tracker):
             raise Parked("Neptune's hosted service was closed in 2026", OFFLINE)
         self._run = run
         header = run.header
-        store = (self._settings.data_directory or Path(header.cwd, ".neptune")) / "offline"
+        store = (self._settings.data_directory or run.default(".neptune")) / "offline"
         project = header.project or self._settings.project or "multitrack"
         with undisturbed({"NEPTUNE_DATA_DIRECTORY": str(store.parent), **LOUD}):
             self._open = call_within(START_TIMEOUT, self._start_client, project)

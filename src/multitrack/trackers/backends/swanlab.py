@@ -126,6 +126,7 @@ class SwanLabSettings(Settings, frozen=True):
         Path | None,
         Env(
             "SWANLAB_LOG_DIR",
+            place="folder",
             client=True,
             help="Where runs are stored. Without it: swanlog/ where the run runs.",
             fallbacks=("SWANLAB_LOGDIR",),
@@ -135,10 +136,12 @@ class SwanLabSettings(Settings, frozen=True):
         str | None, Env("SWANLAB_API_KEY", client=True, secret=True, help="Key for the server.")
     ] = None
     api_host: Annotated[
-        str | None, Env("SWANLAB_API_HOST", client=True, help="Address of the server.")
+        str | None,
+        Env("SWANLAB_API_HOST", place="address", client=True, help="Address of the server."),
     ] = None
     web_host: Annotated[
-        str | None, Env("SWANLAB_WEB_HOST", client=True, help="Address of its pages.")
+        str | None,
+        Env("SWANLAB_WEB_HOST", place="address", client=True, help="Address of its pages."),
     ] = None
     finish_timeout: Annotated[
         float, Env("SWANLAB_FINISH_TIMEOUT", help="Seconds that the last upload may take.")
@@ -348,7 +351,7 @@ class SwanLabTracker(Tracker):
                 "Use delivery='process', where every run has a client of its own.",
             )
         settings, header = self._settings, run.header
-        project = header.project or settings.project or Path(header.cwd).name
+        project = header.project or settings.project or run.directory.name
         notes = header.notes or settings.description
         tags = [*header.tags, *(settings.tags or [])]
         return swanlab.init(
@@ -363,7 +366,7 @@ class SwanLabTracker(Tracker):
             id=(run.attachment and run.attachment.id) or settings.run_id or run.run_id,
             resume=settings.resume,
             mode="online" if settings.mode == "cloud" else settings.mode,
-            log_dir=str(settings.log_dir or Path(header.cwd, "swanlog")),
+            log_dir=str(settings.log_dir or run.default("swanlog")),
             settings=_client_settings(settings),
         )
 

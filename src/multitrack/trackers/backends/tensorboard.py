@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import shlex
-import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +16,7 @@ from multitrack.trackers.access import Access
 from multitrack.trackers.backends import _tensorboard_messages as messages
 from multitrack.trackers.backends._tensorboard_folder import LogFolder, Session, claim, component
 from multitrack.trackers.backends._tensorboard_messages import SCALAR
+from multitrack.trackers.beneath import beneath, remove, see_that_all_stays
 from multitrack.trackers.protocol import (
     Attachment,
     Parked,
@@ -59,6 +59,7 @@ class TensorBoardSettings(Settings, frozen=True):
         Path | None,
         Env(
             "TENSORBOARD_LOGGING_DIR",
+            place="folder",
             help="Folder of the run's event files. Without it: runs/ and the run's name or id.",
         ),
     ] = None
@@ -193,7 +194,7 @@ class TensorBoardTracker(Tracker):
     def log_artifact(self, artifact: Artifact) -> None:
         """Copy the files beside the event files, and write a text that says what they are."""
         place = f"artifacts/{component(artifact.name)}/{artifact.step}"
-        shutil.rmtree(self._log.path / place, ignore_errors=True)
+        remove(self._log.path, place)
         for file in artifact.files:
             self._log.keep(self._run.path(file), f"{place}/{file.name}")
         text = messages.markdown_json({"path": place, **artifact.about})
@@ -240,9 +241,11 @@ class TensorBoardTracker(Tracker):
         if self._settings.logging_dir:
             path = board = self._settings.logging_dir
         else:
-            board = Path(run.header.cwd, "runs")
-            path = board / component(run.header.name or run.run_id)
-        return (path if claim(path, session) else path / run.run_id), board
+            board = run.default("runs")
+            path = beneath(board, component(run.header.name or run.run_id))
+        if run.is_foreign:
+            see_that_all_stays(path)
+        return (path if claim(path, session) else beneath(path, run.run_id)), board
 
     def _add_text(self, record: Stepped, key: str, text: str, kind: str) -> None:
         value = messages.text(self._log.tag(key, kind), text, kind, key)

@@ -56,12 +56,18 @@ class TrackioSettings(Settings, frozen=True):
     ] = None
     dir: Annotated[
         Path | None,
-        Env("TRACKIO_DIR", client=True, help="Folder of the databases, media and artifacts."),
+        Env(
+            "TRACKIO_DIR",
+            place="folder",
+            client=True,
+            help="Folder of the databases, media and artifacts.",
+        ),
     ] = None
     server_url: Annotated[
         str | None,
         Env(
             "TRACKIO_SERVER_URL",
+            place="address",
             client=True,
             secret=True,
             help="Self-hosted server; the address that `trackio show` prints holds its token.",
@@ -73,11 +79,21 @@ class TrackioSettings(Settings, frozen=True):
     ] = None
     space_id: Annotated[
         str | None,
-        Env("TRACKIO_SPACE_ID", client=True, help="Space, made where there is none: `me/board`."),
+        Env(
+            "TRACKIO_SPACE_ID",
+            place="address",
+            client=True,
+            help="Space, made where there is none: `me/board`.",
+        ),
     ] = None
     bucket_id: Annotated[
         str | None,
-        Env("TRACKIO_BUCKET_ID", client=True, help="Bucket in which a new Space keeps its data."),
+        Env(
+            "TRACKIO_BUCKET_ID",
+            place="address",
+            client=True,
+            help="Bucket in which a new Space keeps its data.",
+        ),
     ] = None
     private: Annotated[
         bool | None, Env("TRACKIO_PRIVATE", help="Whether a new Space is private.")

@@ -338,8 +338,11 @@ class WandbTracker(Tracker):
         if self._settings.dir:
             self._settings.dir.mkdir(parents=True, exist_ok=True)
             return self._settings.dir
-        cwd = Path(run.header.cwd)
-        return cwd if cwd.is_dir() and os.access(cwd, os.W_OK) else run.folder
+        for name in ("wandb", ".wandb"):
+            run.default(name)
+        if os.access(run.directory, os.W_OK) or run.is_foreign:
+            return run.directory
+        return run.folder
 
     def _take_up(self, sessions: Sequence[log.WrittenRun], *, is_repeat: bool) -> None:
         """Go on after the acknowledged sessions.
