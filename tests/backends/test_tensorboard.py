@@ -530,7 +530,7 @@ def test_artifact_cannot_leave_its_folder(tmp_path):
     (session.run.folder / "f").write_bytes(b"")
     files = [StagedFile(path="f", name="../../../../out", size=0, mtime_ns=0)]
     artifact = Artifact(time=1.0, step=1, name="a", kind="file", files=files)
-    with pytest.raises(ValueError, match="leads out of"):
+    with pytest.raises(Refused, match="is not below"):
         session.tracker.log_artifact(artifact)
 
 

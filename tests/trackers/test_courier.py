@@ -14,7 +14,7 @@ from multitrack.trackers.courier import Courier, read_header
 from multitrack.trackers.folder import Attempt
 from multitrack.trackers.journal import JournalReader
 from multitrack.trackers.locks import FileLock
-from multitrack.trackers.process import kept_settings
+from multitrack.trackers.kept import kept_settings
 from multitrack.trackers.protocol import Refused, Retry
 from multitrack.trackers.testing import samples
 
@@ -44,7 +44,8 @@ def log(run, count, first=0):
 
 
 def make(run, **options):
-    return Courier(run.folder, "notebook", kept_settings(run.folder.courier("notebook")), **options)
+    settings = kept_settings(run.folder, run.folder.run_id, "notebook")
+    return Courier(run.folder, "notebook", settings, **options)
 
 
 def deliver(run, **options):
