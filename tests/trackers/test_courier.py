@@ -13,8 +13,8 @@ from multitrack.trackers import courier as module
 from multitrack.trackers.courier import Courier, read_header
 from multitrack.trackers.folder import Attempt
 from multitrack.trackers.journal import JournalReader
-from multitrack.trackers.locks import FileLock
 from multitrack.trackers.kept import kept_settings
+from multitrack.trackers.locks import FileLock
 from multitrack.trackers.protocol import Refused, Retry
 from multitrack.trackers.testing import samples
 
