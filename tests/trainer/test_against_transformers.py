@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import math
 import re
@@ -104,6 +105,14 @@ MATRIX: dict[str, dict[str, Any]] = {
     "sequential": {"train_sampling_strategy": "sequential"},
     "data seed": {"data_seed": 7},
 }
+
+
+class _TwoOutputs(tiny.TinyModel):
+    """Has an output beside its logits."""
+
+    def forward(self, x: torch.Tensor, labels: torch.Tensor | None = None) -> dict[str, Any]:
+        found = super().forward(x, labels)
+        return {**found, "more": found["logits"] * 2}
 
 
 class Run:
@@ -460,6 +469,172 @@ def test_our_fields_are_theirs_with_their_types_and_defaults(tmp_path: Path) -> 
         "warmup_ratio": (None, "not there"),
         "fsdp": (False, None),
     }
+
+
+def test_every_default_of_theirs_may_be_given_to_ours(tmp_path: Path) -> None:
+    """A default asks for nothing; what stands there otherwise in ours has its own default."""
+    fields = {
+        field.name: field.default_factory()
+        if field.default is dataclasses.MISSING
+        else field.default
+        for field in dataclasses.fields(theirs.TrainingArguments)
+        if field.init
+    }
+    given = ours.TrainingArguments(**{**fields, "output_dir": str(tmp_path)})
+    plain = ours.TrainingArguments(str(tmp_path), project="huggingface")
+    assert given.to_dict() == plain.to_dict()
+    parameters = list(inspect.signature(theirs.Trainer.__init__).parameters.values())[1:]
+    defaults = {parameter.name: parameter.default for parameter in parameters}
+    model = tiny.TinyModel()
+    assert ours.Trainer(**{**defaults, "model": model, "args": given}).model is model
+    with pytest.raises(TypeError, match=r"model_init.*pass model=model_init\(\)"):
+        ours.Trainer(args=given, model_init=tiny.TinyModel)
+
+
+METHODS_BESIDE = {
+    "create_model_card": "takes whatever theirs takes",
+}
+"""Methods of ours whose parameters are not by name those of theirs, and why."""
+
+
+def test_methods_take_what_theirs_take() -> None:
+    for name, method in inspect.getmembers(theirs.Trainer, inspect.isfunction):
+        own = getattr(ours.Trainer, name, None)
+        if name.startswith("_") or name in METHODS_BESIDE or own is None:
+            continue
+        wanted = [p for p in inspect.signature(method).parameters if p not in {"self", "kwargs"}]
+        assert set(wanted) <= set(inspect.signature(own).parameters), name
+
+
+def test_all_that_theirs_tells_ours_tells_or_says_what_to_do(tmp_path: Path) -> None:
+    options = {"gradient_accumulation_steps": 2, "weight_decay": 0.1}
+    trained = []
+    for library in (theirs, ours):
+        run = Run(library, tmp_path / library.__name__, options)
+        run.train()
+        trained.append(run.trainer)
+    reference, own = trained
+    for name in dir(reference):
+        if name.startswith("_") or hasattr(own, name):
+            continue
+        with pytest.raises(AttributeError, match=rf"no attribute '{name}': \w+"):
+            getattr(own, name)
+    told = {
+        "is_in_train": False,
+        "is_model_parallel": False,
+        "is_world_process_zero": True,
+        "place_model_on_device": True,
+        "label_names": ["labels"],
+        "hp_name": None,
+        "hp_search_backend": None,
+        "current_flos": 0,
+        "loss_is_scaled_for_ga": None,
+        "model_accepts_loss_kwargs": False,
+        "get_num_trainable_parameters": 65,
+        "get_learning_rates": [0.0, 0.0],
+        "get_tp_size": 1,
+        "get_cp_size": 1,
+        "get_sp_size": 1,
+    }
+    for name, value in told.items():
+        for trainer in trained:
+            found = getattr(trainer, name)
+            assert (found() if callable(found) else found) == value, name
+    for trainer in trained:
+        assert trainer.get_total_train_batch_size(trainer.args) == 8
+        assert trainer.num_examples(trainer.get_train_dataloader()) == 44
+        first = trainer.model.hidden.weight  # theirs cannot look for another: it compares values
+        assert trainer.get_optimizer_group(first)["weight_decay"] == 0.1
+        assert [len(group) for group in trainer.get_optimizer_group()] == [2, 4]
+    for bias in (own.model.head.bias, "head.bias"):
+        assert own.get_optimizer_group(bias)["weight_decay"] == 0.0
+    assert own.get_optimizer_group("no such") is None
+
+
+@pytest.mark.parametrize("is_scaled", [True, False, None])
+def test_a_subclass_says_whether_its_loss_is_scaled(is_scaled: bool | None, tmp_path: Path) -> None:
+    weights = []
+    for library in (theirs, ours):
+
+        class Scaled(library.Trainer):  # type: ignore[name-defined, misc]
+            loss_is_scaled_for_ga = is_scaled
+
+        options = {"gradient_accumulation_steps": 4, "optim": "sgd", "max_grad_norm": 0.0}
+        args = library.TrainingArguments(str(tmp_path), **{**OPTIONS, **options})
+        accelerate.utils.set_seed(42)
+        trainer = Scaled(tiny.TinyModel(), args, train_dataset=tiny.samples(44))
+        trainer.train()
+        weights.append(trainer.model.head.weight.detach().clone())
+    assert torch.equal(*weights)
+
+
+def test_an_own_loader_is_asked_for_each_set_by_name(tmp_path: Path) -> None:
+    asked = []
+    for library in (theirs, ours):
+
+        class ByName(library.Trainer):  # type: ignore[name-defined, misc]
+            names: list[Any]
+
+            def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+                self.names.append(eval_dataset)
+                return super().get_eval_dataloader(eval_dataset)
+
+        args = library.TrainingArguments(str(tmp_path), **OPTIONS)
+        sets = {"first": tiny.samples(8), "second": tiny.samples(5, seed=2)}
+        trainer = ByName(tiny.TinyModel(), args, eval_dataset=sets)
+        trainer.names = []
+        metrics = trainer.evaluate()
+        alone = trainer.evaluate("second")
+        assert alone["eval_loss"] == metrics["eval_second_loss"]
+        assert trainer.num_examples(trainer.get_eval_dataloader("second")) == 5
+        asked.append(trainer.names)
+    assert asked[0] == asked[1] == ["first", "second", "second", "second"]
+
+
+def test_outputs_are_left_out_of_evaluations_in_training(tmp_path: Path) -> None:
+    seen = []
+    for library in (theirs, ours):
+        kinds: list[int] = []
+
+        def look(prediction: Any, kinds: list[int] = kinds) -> dict[str, float]:
+            kinds.append(len(prediction.predictions))
+            return {}
+
+        options = {"max_steps": 2, "eval_strategy": "steps", "eval_steps": 1}
+        run = Run(library, tmp_path, options, model=_TwoOutputs(), compute_metrics=look)
+        run.train(ignore_keys_for_eval=["more"])
+        run.trainer.evaluate()
+        seen.append(kinds)
+    assert seen[0] == seen[1] == [13, 13, 2]
+
+
+def test_a_callbacks_state_may_lack_attributes(tmp_path: Path) -> None:
+    for library in (theirs, ours):
+
+        class OfArguments(library.TrainerCallback, library_state(library)):  # type: ignore[misc]
+            def __init__(self, start: str = "default") -> None:
+                self.start = start
+
+            def state(self) -> dict[str, Any]:
+                return {"args": {"start": self.start}}
+
+        folder = tmp_path / library.__name__
+        options = {"max_steps": 2, "save_strategy": "steps", "save_steps": 2}
+        options["restore_callback_states_from_checkpoint"] = True
+        Run(library, folder, options, OfArguments("kept")).train()
+        run = Run(library, folder, options, OfArguments())
+        run.train(resume_from_checkpoint=str(folder / "checkpoint-2"))
+        found = run.trainer.pop_callback(OfArguments)
+        assert found.start == "kept"
+
+
+def library_state(library: Any) -> Any:
+    """Return the class of callbacks with a state, which transformers does not export."""
+    if library is ours:
+        return ours.ExportableState
+    from transformers.trainer_callback import ExportableState
+
+    return ExportableState
 
 
 def test_their_parser_reads_our_arguments() -> None:

@@ -89,6 +89,21 @@ def test_several_sets_are_evaluated_one_after_the_other(
     assert "extra_mine_loss" in other
 
 
+def test_one_of_several_sets_goes_by_its_name(make_trainer: Callable[..., Trainer]) -> None:
+    sets = {"easy": tiny.samples(9, seed=3), "hard": tiny.samples(5, seed=4)}
+    trainer = make_trainer(evaluation=sets)
+    assert trainer.evaluate("hard")["eval_loss"] == trainer.evaluate()["eval_hard_loss"]
+    assert trainer.num_examples(trainer.get_eval_dataloader("easy")) == 9
+    assert len(trainer.predict("hard").predictions) == 5
+    with pytest.raises(ValueError, match="no evaluation set 'hadr': pass one of 'easy', 'hard'"):
+        trainer.evaluate("hadr")
+    for ask in (trainer.get_eval_dataloader, lambda: trainer.predict(sets)):
+        with pytest.raises(ValueError, match="not a dict of several: pass one of 'easy', 'hard'"):
+            ask()
+    with pytest.raises(ValueError, match="'hard': eval_dataset is no dict of sets by name"):
+        make_trainer().evaluate("hard")
+
+
 def test_logits_can_be_reduced_before_they_are_kept(make_trainer: Callable[..., Trainer]) -> None:
     trainer = make_trainer(
         preprocess_logits_for_metrics=lambda logits, labels: (logits > labels).long(),

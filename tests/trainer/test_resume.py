@@ -247,6 +247,38 @@ def test_a_missing_best_checkpoint_is_forgotten_with_a_warning(
     assert "does not exist any more" in caplog.text
 
 
+def test_arguments_that_are_not_the_checkpoints_are_told_once(
+    make_trainer: Callable[..., Trainer], caplog: pytest.LogCaptureFixture
+) -> None:
+    saving = {"save_strategy": "steps", "save_steps": 2}
+    trainer = make_trainer(**saving)
+    trainer.train()
+    checkpoint = trainer.output_dir / "checkpoint-2"
+    make_trainer(**saving, run_name="other", max_steps=4).train(resume_from_checkpoint=checkpoint)
+    assert "not those of the checkpoint" not in caplog.text
+    changed = {"learning_rate": 0.5, "logging_steps": 3, "per_device_train_batch_size": 2}
+    make_trainer(**saving, **changed).train(resume_from_checkpoint=checkpoint)
+    [told] = [r.message for r in caplog.records if "not those of the checkpoint" in r.message]
+    assert told.splitlines()[1:] == [
+        "  - logging_steps: 3, was 2",
+        "  - per_device_train_batch_size: 2, was 4",
+        "  - learning_rate: 0.5, was 0.05",
+    ]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", "null"])
+def test_a_checkpoint_without_arguments_is_gone_on_with(
+    content: str, make_trainer: Callable[..., Trainer], caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer = make_trainer(save_strategy="steps", save_steps=4)
+    trainer.train()
+    checkpoint = trainer.output_dir / "checkpoint-4"
+    (checkpoint / "training_args.json").write_text(content)
+    again = make_trainer(save_strategy="steps", save_steps=4, learning_rate=0.5)
+    assert again.train(resume_from_checkpoint=checkpoint).global_step == 6
+    assert "not those of the checkpoint" not in caplog.text
+
+
 def test_missing_random_states_are_told(
     make_trainer: Callable[..., Trainer], caplog: pytest.LogCaptureFixture
 ) -> None:

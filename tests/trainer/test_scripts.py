@@ -191,6 +191,32 @@ def test_parameters_that_are_not_there_are_told(name: str, advice: str, tmp_path
         Trainer(tiny.TinyModel(), TrainingArguments(str(tmp_path)), **{name: object()})
 
 
+def test_parameters_of_others_may_be_given_if_they_ask_for_nothing(tmp_path: Path) -> None:
+    nothing: Any = {"model_init": None, "tokenizer": None, "optimizer_cls_and_kwargs": None}
+    assert Trainer(tiny.TinyModel(), TrainingArguments(str(tmp_path)), **nothing)
+    with pytest.raises(TypeError, match="no parameter 'modle'"):
+        Trainer(tiny.TinyModel(), TrainingArguments(str(tmp_path)), modle=None)  # type: ignore[arg-type]
+
+
+def test_a_trial_is_refused_with_what_to_do(make_trainer: Callable[..., Trainer]) -> None:
+    make_trainer(max_steps=1).train(trial=None)
+    with pytest.raises(TypeError, match="takes no trial: make a Trainer for each trial"):
+        make_trainer().train(trial=object())  # type: ignore[arg-type]
+
+
+def test_what_scripts_ask_before_there_is_an_optimizer(
+    make_trainer: Callable[..., Trainer],
+) -> None:
+    trainer = make_trainer()
+    with pytest.raises(ValueError, match=r"no optimizer yet: train\(\) makes it"):
+        trainer.get_learning_rates()
+    trainer.create_optimizer()
+    assert trainer.get_learning_rates() == [0.05, 0.05]
+    trainer.model.head.requires_grad_(False)
+    assert trainer.get_num_trainable_parameters() == 56
+    trainer.end()
+
+
 def test_attributes_that_are_not_there_are_told(make_trainer: Callable[..., Trainer]) -> None:
     trainer = make_trainer()
     with pytest.raises(AttributeError, match="no attribute 'push_to_hub': upload the folder"):

@@ -155,3 +155,19 @@ def test_a_changed_interval_wins_over_the_checkpoints(
     assert steps == [2, 3, 4, 5, 6]
     file = trainer.output_dir / "checkpoint-6" / "trainer_state.json"
     assert TrainerState.load_from_json(file).logging_steps == 1
+
+
+@pytest.mark.parametrize("left_out", [{"attributes"}, {"args"}, {"args", "attributes"}], ids=str)
+def test_parts_of_a_state_may_be_left_out(
+    left_out: set[str], make_trainer: Callable[..., Trainer]
+) -> None:
+    class Partial(Counter):
+        def state(self) -> dict[str, Any]:
+            return {name: of for name, of in super().state().items() if name not in left_out}
+
+    make_trainer(Partial(100), **SAVING).train()
+    partial = Partial(1)
+    resumed = make_trainer(partial, **RESTORING)
+    resumed.train(resume_from_checkpoint=resumed.output_dir / "checkpoint-4")
+    assert partial.start == (0 if "args" in left_out else 100)
+    assert partial.steps == (2 if "attributes" in left_out else 6)

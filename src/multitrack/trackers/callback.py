@@ -19,6 +19,7 @@ from multitrack.trackers.run import Run
 from multitrack.trackers.session import outcome_of
 from multitrack.trackers.settings import LogModel, Watched
 from multitrack.trackers.start import check_options, start_run
+from multitrack.trackers.texts import text_of
 from multitrack.trackers.watch import What
 
 LogRanks: TypeAlias = Literal["main", "all"]
@@ -318,7 +319,8 @@ def rename(logs: Mapping[str, Any]) -> dict[str, Any]:
     >>> rename({"loss": 0.5, "eval_accuracy": 0.9, "rewards/chosen": 1.0, "epoch": 1.0})
     {'train/loss': 0.5, 'eval/accuracy': 0.9, 'train/rewards/chosen': 1.0}
     """
-    return {_renamed(str(key)): value for key, value in logs.items() if key != "epoch"}
+    named = ((key if type(key) is str else text_of(key), value) for key, value in logs.items())
+    return {_renamed(key): value for key, value in named if key != "epoch"}
 
 
 def _renamed(key: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NoReturn
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 _COLUMNS = "set remove_unused_columns=False, and pass a data_collator"
 _COMPUTE = "override training_step, or write a callback"
@@ -17,7 +17,7 @@ PARAMETERS = {
     "optimizer_cls_and_kwargs": "pass optimizers=(optimizer, None)",
     "tokenizer": "pass it as processing_class",
 }
-"""What to do without parameters of the constructor."""
+"""What to do without parameters of the constructor; None, their default, asks for nothing."""
 
 HOOKS = {
     "_get_eval_sampler": "override get_eval_dataloader",
@@ -39,15 +39,27 @@ HOOKS = {
 """What to override in place of methods that transformers' Trainer calls and ours does not."""
 
 
-def check_parameters(given: Iterable[str]) -> None:
-    """Refuse parameters that the constructor has not.
+def check_parameters(given: Mapping[str, Any]) -> None:
+    """Refuse parameters that the constructor has not, unless they ask for nothing.
 
     Raises:
         TypeError: there is one; the message says what to do without it.
     """
-    for name in given:
+    for name, value in given.items():
+        if name in PARAMETERS and value is None:
+            continue
         advice = f": {PARAMETERS[name]}" if name in PARAMETERS else ""
         raise TypeError(f"Trainer has no parameter {name!r}{advice}")
+
+
+def check_trial(trial: object) -> None:
+    """Refuse a trial of a search.
+
+    Raises:
+        TypeError: one was given; the message says what to do.
+    """
+    if trial is not None:
+        raise TypeError(f"Trainer.train takes no trial: {_SEARCH}")
 
 
 def check_hooks(cls: type) -> None:
@@ -89,11 +101,26 @@ class AbsentAttributes:
     A `__getattr__` would do, but makes every other attribute slower.
     """
 
+    autocast_smart_context_manager = Absent("use compute_loss_context_manager")
+    call_model_init = Absent(_LOADING)
+    can_return_loss = Absent("a loss is asked for where all label_names are in a batch")
+    compute_objective = Absent(_SEARCH)
+    create_accelerator_and_postprocess = Absent("the constructor does that; use accelerator")
     create_optimizer_and_scheduler = Absent("call create_optimizer and create_scheduler")
     deepspeed = Absent("there is no DeepSpeed; use fsdp=True")
+    floating_point_ops = Absent("give the model a floating_point_ops, which is counted")
+    gather_function = Absent("use accelerator.gather_for_metrics")
+    get_batch_samples = Absent("override get_train_dataloader, or count_items")
+    hub_model_id = Absent(_HUB)
     hyperparameter_search = Absent(_SEARCH)
+    init_hf_repo = Absent(_HUB)
     label_smoother = Absent("pass compute_loss_func to the Trainer")
     model_init = Absent("keep it yourself")
     model_wrapped = Absent("use model, or self.accelerator.prepare(self.model)")
+    neftune_noise_alpha = Absent("add the noise in the model's forward")
+    num_tokens = Absent("read num_input_tokens_seen of state, which an argument turns on")
+    optimizer_cls_and_kwargs = Absent("pass optimizers=(optimizer, None)")
+    propagate_args_to_deepspeed = Absent("there is no DeepSpeed; use fsdp=True")
     push_to_hub = Absent(_HUB)
+    set_initial_training_values = Absent("read max_steps and num_train_epochs of state")
     tokenizer = Absent("use processing_class")

@@ -14,6 +14,7 @@ from torch import nn
 from multitrack.trainer.arguments import TrainingArguments
 from multitrack.trainer.data.collate import Collator, ColumnFilter
 from multitrack.trainer.data.loaders import eval_loader, train_loader
+from multitrack.trainer.data.sets import chosen_set
 from multitrack.trainer.data.signature import Signature
 from multitrack.trainer.loop import losses
 from multitrack.trainer.optim.optimizers import (
@@ -38,6 +39,8 @@ class TrainerParts:
         accumulated: micro-batches in the step in progress.
         model_accepts_loss_kwargs: whether the model's own loss divides by the number of labels in
             the whole step; a subclass whose loss does not sets it to False.
+        loss_is_scaled_for_ga: whether `compute_loss` returns a part of the whole step's loss, as a
+            subclass may say; None: if it gets the number of labels in the step.
     """
 
     args: TrainingArguments
@@ -52,6 +55,7 @@ class TrainerParts:
     lr_scheduler: Any
     accumulated: int
     model_accepts_loss_kwargs: bool
+    loss_is_scaled_for_ga: bool | None = None
     _owns_scheduler: bool
     _kept_loaders: dict[int, Any]
 
@@ -75,19 +79,29 @@ class TrainerParts:
     def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
         """Return the loader of evaluation batches.
 
+        Args:
+            eval_dataset: the samples, or the name of one of the Trainer's own sets; the Trainer's
+                only one if None.
+
         Raises:
-            ValueError: there is no evaluation data.
+            ValueError: there is no evaluation data, none of that name, or there are several.
         """
-        dataset = self.eval_dataset if eval_dataset is None else eval_dataset
-        if dataset is None:
-            raise ValueError("Trainer: evaluation requires an eval_dataset")
+        dataset = chosen_set(self.eval_dataset, eval_dataset)
         if self.args.dataloader_persistent_workers and self._is_own(dataset):
             return self._kept_loader(dataset)
         return eval_loader(dataset, self.args, self._collator(), self.accelerator)
 
     def get_test_dataloader(self, test_dataset: Any) -> Any:
-        """Return the loader of batches to predict."""
-        return eval_loader(test_dataset, self.args, self._collator(), self.accelerator)
+        """Return the loader of batches to predict.
+
+        Args:
+            test_dataset: the samples, or the name of one of the Trainer's evaluation sets.
+
+        Raises:
+            ValueError: there is none of that name, or there are several.
+        """
+        dataset = chosen_set(self.eval_dataset, test_dataset)
+        return eval_loader(dataset, self.args, self._collator(), self.accelerator)
 
     def _is_own(self, dataset: Any) -> bool:
         own = self.eval_dataset
@@ -167,9 +181,12 @@ class TrainerParts:
         model.train()
         inputs = self._prepare_inputs(inputs)
         loss = self.compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)
-        if num_items_in_batch is None:
-            loss = loss if self.accumulated == 1 else loss / self.accumulated
-        elif self.args.average_tokens_across_devices:
+        is_part = self.loss_is_scaled_for_ga
+        if self.accumulated > 1 and not (
+            num_items_in_batch is not None if is_part is None else is_part
+        ):
+            loss = loss / self.accumulated
+        if num_items_in_batch is not None and self.args.average_tokens_across_devices:
             loss = loss * self.args.world_size  # the gradients of all devices are averaged
         backward(self.accelerator, loss)
         return loss.detach()

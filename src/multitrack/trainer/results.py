@@ -9,6 +9,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from accelerate import Accelerator
+
+from multitrack.trackers.texts import text_of
 from multitrack.trackers.values import as_tree
 from multitrack.trainer.callbacks.state import TrainerState
 from multitrack.trainer.checkpoints.folders import STATE_FILE
@@ -22,10 +25,12 @@ class Results:
     Attributes:
         output_dir: the folder of the files.
         state: what `save_state` keeps.
+        accelerator: knows the other processes.
     """
 
     output_dir: Path
     state: TrainerState
+    accelerator: Accelerator
 
     def is_world_process_zero(self) -> bool:
         """Tell whether this process is the first of all."""
@@ -40,7 +45,8 @@ class Results:
         """
         if not self.is_world_process_zero():
             return
-        shown = {name: str(value) for name, value in self.metrics_format(metrics).items()}
+        readable = self.metrics_format(metrics).items()
+        shown = {text_of(name): text_of(value) for name, value in readable}
         names = max(map(len, shown), default=0)
         values = max(map(len, shown.values()), default=0)
         lines = [f"  {name:<{names}} = {shown[name]:>{values}}" for name in sorted(shown)]
@@ -71,12 +77,18 @@ class Results:
         if self.is_world_process_zero():
             self.state.save_to_json(self.output_dir / STATE_FILE)
 
+    def end(self) -> None:
+        """Leave the other processes, at the very end of a script; every process must call this."""
+        self.accelerator.end_training()
+
     def create_model_card(self, *_args: Any, **_options: Any) -> None:
         """Write no card: scripts call this where they do not push to the hub."""
         logger.warning("create_model_card writes nothing: a model card is yours to write")
 
 
 def _readable(name: str, value: Any) -> Any:
+    if not isinstance(value, int | float):
+        return value
     if "_mem_" in name:
         return f"{int(value) >> 20}MB"
     if "_runtime" in name:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -10,7 +11,7 @@ from typing import Any, NoReturn, cast
 
 from torch import nn
 
-from multitrack.trainer.absent import AbsentAttributes, check_hooks, check_parameters
+from multitrack.trainer.absent import AbsentAttributes, check_hooks, check_parameters, check_trial
 from multitrack.trainer.arguments import TrainingArguments
 from multitrack.trainer.callbacks.control import TrainerControl
 from multitrack.trainer.callbacks.defaults import build_handler
@@ -18,6 +19,7 @@ from multitrack.trainer.callbacks.resume import load_state
 from multitrack.trainer.callbacks.state import TrainerState
 from multitrack.trainer.checkpoints import saver, store
 from multitrack.trainer.checkpoints.atomic import sweep
+from multitrack.trainer.checkpoints.differences import warn_of_differences
 from multitrack.trainer.checkpoints.folders import find_checkpoint
 from multitrack.trainer.checks import check_trainer
 from multitrack.trainer.data.collate import Collator, choose_collator
@@ -41,11 +43,12 @@ from multitrack.trainer.loop.training import TrainingLoop
 from multitrack.trainer.loop.work import WorkCounter
 from multitrack.trainer.outputs import EvalPrediction, PredictionOutput, TrainOutput
 from multitrack.trainer.parts import TrainerParts
+from multitrack.trainer.questions import Questions
 from multitrack.trainer.results import Results
 from multitrack.trainer.values import plain_numbers
 
 
-class Trainer(TrainerParts, Results, AbsentAttributes):
+class Trainer(TrainerParts, Results, Questions, AbsentAttributes):
     """Trains a PyTorch model, on one device or many, and reports to callbacks and trackers.
 
     Its constructor, methods and callbacks are those of Hugging Face's Trainer.
@@ -67,7 +70,8 @@ class Trainer(TrainerParts, Results, AbsentAttributes):
         optimizers: an optimizer and a scheduler to use in place of those that `args` name.
         preprocess_logits_for_metrics: gets logits and labels of a batch and returns what is
             kept of the logits.
-        absent: parameters of transformers' Trainer that ours has not are told with what to do.
+        absent: parameters of transformers' Trainer that ours has not, such as `model_init`: None,
+            which asks for nothing, may be given; else what to do without it is told.
 
     Raises:
         TypeError: the model or the arguments are something else.
@@ -117,6 +121,7 @@ class Trainer(TrainerParts, Results, AbsentAttributes):
         self.optimizer, self.lr_scheduler = optimizers
         self._owns_scheduler = self.lr_scheduler is None
         self._kept_loaders = {}
+        self._ignored_in_training: list[str] | None = None
         self.is_in_train = False
         self.accumulated = 1
         self.start_time = 0.0
@@ -201,14 +206,14 @@ class Trainer(TrainerParts, Results, AbsentAttributes):
         """Whether model and optimizer are sharded."""
         return store.is_sharded(self.accelerator)
 
-    @property
-    def is_deepspeed_enabled(self) -> bool:
-        """Whether DeepSpeed trains, which it never does."""
-        return False
-
     # Training
 
-    def train(self, resume_from_checkpoint: str | Path | bool | None = None) -> TrainOutput:
+    def train(
+        self,
+        resume_from_checkpoint: str | Path | bool | None = None,
+        trial: None = None,
+        ignore_keys_for_eval: list[str] | None = None,
+    ) -> TrainOutput:
         """Train, and return the steps done, the mean loss and the summary.
 
         SIGTERM ends training after the step in progress: a checkpoint is saved (unless
@@ -219,12 +224,17 @@ class Trainer(TrainerParts, Results, AbsentAttributes):
         Args:
             resume_from_checkpoint: path of the checkpoint to go on from; True for the newest of
                 the output folder; None for what `args.resume_from_checkpoint` says.
+            trial: None, which scripts of transformers may pass: there is no search.
+            ignore_keys_for_eval: outputs of the model that evaluations during training leave out.
 
         Raises:
+            TypeError: a trial was given; the message says what to do.
             ValueError: there is no such checkpoint, or it does not fit.
             TrainingInterrupted: SIGTERM was received.
         """
+        check_trial(trial)
         take_back_accelerator(self)
+        self._ignored_in_training = ignore_keys_for_eval
         source = resume_from_checkpoint
         source = self.args.resume_from_checkpoint if source is None else source
         self.is_in_train = True
@@ -262,12 +272,15 @@ class Trainer(TrainerParts, Results, AbsentAttributes):
         self.state = self._new_state()
         if checkpoint is not None:
             self.state = load_state(checkpoint, self.args, self.callback_handler, self.control)
+        before = dataclasses.replace(self.state)
         self.state.max_steps = plan.max_steps
         self.state.num_train_epochs = plan.epochs
         self.state.train_batch_size = self.args.train_batch_size
         self.state.is_local_process_zero = self.is_local_process_zero()
         self.state.is_world_process_zero = self.is_world_process_zero()
         self.state.compute_steps(self.args, plan.max_steps)
+        if checkpoint is not None and self.is_world_process_zero():
+            warn_of_differences(checkpoint, before, self.state, self.args)
         if self.args.should_save:
             sweep(self.output_dir)
 
@@ -329,7 +342,8 @@ class Trainer(TrainerParts, Results, AbsentAttributes):
 
         Args:
             eval_dataset: the samples, or a dict of several sets by name, which are evaluated one
-                after the other as ``<prefix>_<name>``; the Trainer's own if None.
+                after the other as ``<prefix>_<name>``; or the name of one of the Trainer's own
+                sets; the Trainer's own, one or all, if None.
             ignore_keys: outputs of the model that are left out.
             metric_key_prefix: the first part of the metrics' names.
 
@@ -341,7 +355,9 @@ class Trainer(TrainerParts, Results, AbsentAttributes):
         if isinstance(dataset, dict):
             metrics: dict[str, Any] = {}
             for name, part in dataset.items():
-                metrics |= self.evaluate(part, ignore_keys, f"{metric_key_prefix}_{name}")
+                # Own sets go by name, which a get_eval_dataloader of the user's may tell them by.
+                given = name if eval_dataset is None and isinstance(name, str) else part
+                metrics |= self.evaluate(given, ignore_keys, f"{metric_key_prefix}_{name}")
             return metrics
         loss_only = self.compute_metrics is None or self.args.prediction_loss_only
         loader = self.get_eval_dataloader(dataset)
@@ -349,6 +365,11 @@ class Trainer(TrainerParts, Results, AbsentAttributes):
         self.log(outcome.metrics)
         self.fire("on_evaluate", metrics=outcome.metrics)
         return outcome.metrics
+
+    def evaluate_in_training(self) -> dict[str, Any]:
+        """Evaluate as `train` was told to, and return the metrics."""
+        keys = self._ignored_in_training
+        return self.evaluate() if keys is None else self.evaluate(ignore_keys=keys)
 
     def predict(
         self,
@@ -361,7 +382,7 @@ class Trainer(TrainerParts, Results, AbsentAttributes):
         The metrics go to `on_predict`; they are not logged.
 
         Args:
-            test_dataset: the samples.
+            test_dataset: the samples, or the name of one of the Trainer's evaluation sets.
             ignore_keys: outputs of the model that are left out.
             metric_key_prefix: the first part of the metrics' names.
         """

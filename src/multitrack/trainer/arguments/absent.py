@@ -65,6 +65,9 @@ ABSENT: dict[str, tuple[Any, str]] = {
 }
 """Their defaults in transformers, which ask for nothing, and what to do without them, by name."""
 
+NOTHING: dict[str, tuple[Any, ...]] = {"fsdp": (None, ""), "gradient_checkpointing": (None,)}
+"""How transformers says of arguments that are here that nothing is asked for."""
+
 REMOVED: dict[str, str] = {
     "group_by_length": _GROUPS,
     "half_precision_backend": "leave it out: PyTorch's own is used",
@@ -78,12 +81,20 @@ REMOVED: dict[str, str] = {
 
 
 def without_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments without those of transformers that are absent, but ask for nothing."""
+    """Return the arguments without those that ask for nothing in a way of transformers' alone."""
     return {
         name: value
         for name, value in values.items()
-        if name not in ABSENT or value != ABSENT[name][0]
+        if not any(_is_same(value, word) for word in _nothing(name))
     }
+
+
+def _nothing(name: str) -> tuple[Any, ...]:
+    return ABSENT[name][:1] if name in ABSENT else NOTHING.get(name, ())
+
+
+def _is_same(value: Any, word: Any) -> bool:
+    return value is word or (word is not None and bool(value == word))
 
 
 def unknown(given: Iterable[str], names: Collection[str]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
+from multitrack.trackers.texts import text_of
 from multitrack.trainer.callbacks.base import TrainerCallback
 from multitrack.trainer.callbacks.control import TrainerControl
 from multitrack.trainer.callbacks.state import TrainerState
@@ -137,7 +138,7 @@ def readable(logs: dict[str, Any], max_str_len: int | None = None) -> dict[str, 
     """Return what a terminal shows of logged values: floats with four significant digits."""
     shown = {key: value for key, value in logs.items() if key not in HIDDEN}
     plain_numbers(shown)
-    return {key: _readable_value(value, max_str_len) for key, value in shown.items()}
+    return {text_of(key): _readable_value(value, max_str_len) for key, value in shown.items()}
 
 
 def _readable_value(value: Any, max_str_len: int | None) -> Any:
@@ -145,4 +146,4 @@ def _readable_value(value: Any, max_str_len: int | None) -> Any:
         return f"{value:.4g}"
     if isinstance(value, str) and max_str_len is not None and len(value) > max_str_len:
         return f"[a string of {len(value)} characters; max_str_len is {max_str_len}]"
-    return value
+    return value if isinstance(value, bool | int | str) or value is None else text_of(value)

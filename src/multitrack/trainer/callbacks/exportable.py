@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 State: TypeAlias = dict[str, Any]
-"""``{"args": {...}, "attributes": {...}}``, of values that JSON can hold."""
+"""``{"args": {...}, "attributes": {...}}``, of what JSON can hold; either may be left out."""
 
 
 class ExportableState:
@@ -43,8 +43,8 @@ class ExportableState:
     @classmethod
     def from_state(cls, state: State) -> Any:
         """Return a new instance with the given state."""
-        instance = cls(**state["args"])
-        for name, value in state["attributes"].items():
+        instance = cls(**state.get("args", {}))
+        for name, value in state.get("attributes", {}).items():
             setattr(instance, name, value)
         return instance
 
@@ -84,7 +84,8 @@ def restore_states(callbacks: Iterable[Any], stored: dict[str, State | list[Stat
 
 def restore_in_place(callback: Any, state: State) -> None:
     """Give a living callback the state that `from_state` builds; references to it stay good."""
-    restored = type(callback).from_state(state)
+    whole = {"args": {}, "attributes": {}, **state}  # a from_state of others may ask for both
+    restored = type(callback).from_state(whole)
     callback.__dict__.update(vars(restored))
 
 

@@ -58,7 +58,7 @@ class TrainingLoop:
         trainer, progress = self.trainer, self.progress
         trainer.fire("on_train_begin")
         if trainer.args.eval_on_start:
-            trainer.evaluate()
+            trainer.evaluate_in_training()
         was_done = self._is_done
         if progress.epoch_is_over and (was_done or not progress.was_stopped):
             progress.begin_epoch(progress.epoch + 1)
@@ -208,7 +208,7 @@ class TrainingLoop:
 
     def _evaluate(self) -> None:
         trainer, args = self.trainer, self.trainer.args
-        metrics = trainer.evaluate()
+        metrics = trainer.evaluate_in_training()
         if isinstance(trainer.lr_scheduler, ReduceLROnPlateau):
             trainer.lr_scheduler.step(best_metric_of(args, metrics))
         is_best = note_best_metric(args, trainer.state, metrics)

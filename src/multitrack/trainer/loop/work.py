@@ -46,6 +46,11 @@ class WorkCounter:
         self._tokens = torch.zeros((), dtype=torch.int64, device=device)
         self._warned = False
 
+    @property
+    def operations(self) -> float:
+        """Operations of this process since the last `settle`."""
+        return self._operations
+
     def add(self, inputs: Any) -> None:
         """Count a micro-batch."""
         if self._operations_of is not None:
