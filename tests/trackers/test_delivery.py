@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from multitrack_notebook import NotebookTracker
 
-from multitrack.trackers import delivery, registry
-from multitrack.trackers import run as run_module
+from multitrack.trackers import delivery, registry, unfinished
 from multitrack.trackers.delivery import MODES, Report, Restarts, report
 from multitrack.trackers.folder import CourierState
 from multitrack.trackers.locks import FileLock
@@ -388,7 +387,7 @@ def test_nothing_is_left_open(start, notebook):
         for mode in (*BEHIND, "inline"):
             run = start(report_to="notebook", delivery=mode)
             run.finish(timeout=60, quiet=True)
-            assert run not in run_module._unfinished
+            assert run not in unfinished._unfinished
 
     run_in_each_mode()
     before = open_files()

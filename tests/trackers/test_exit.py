@@ -34,7 +34,31 @@ ENDINGS = {
         "failed",
         "SystemExit: 3",
     ),
-    "exit": ("log(start()); sys.exit(3)", "finished", None),
+    "exit": ("log(start()); sys.exit(3)", "failed", "SystemExit: 3"),
+    "clean exit": ("log(start()); sys.exit(0)", "finished", None),
+    "exit with a message": ("log(start()); sys.exit('no data')", "failed", "SystemExit: no data"),
+    "exit of the interpreter": ("log(start()); quit(4)", "failed", "SystemExit: 4"),
+    "exit raised": ("log(start()); raise SystemExit(5)", "failed", "SystemExit: 5"),
+    "exit that is handled": (
+        "log(start())\ntry: sys.exit(3)\nexcept SystemExit as error: assert error.code == 3",
+        "finished",
+        None,
+    ),
+    "exit of a thread": (
+        "import threading; log(start()); threading.Thread(target=sys.exit, args=[3]).start()",
+        "finished",
+        None,
+    ),
+    "exit after an error": (
+        "log(start())\ntry: 1 / 0\nexcept ZeroDivisionError: sys.exit(1)",
+        "failed",
+        "ZeroDivisionError: division by zero (exit code 1)",
+    ),
+    "failed, said before": (
+        "run = start(); log(run); run.finish('failed', 'too hot')",
+        "failed",
+        "too hot",
+    ),
     "interrupt": ("log(start()); raise KeyboardInterrupt", "interrupted", "KeyboardInterrupt: "),
     "handled": (
         "log(start())\ntry: 1 / 0\nexcept ZeroDivisionError: pass",

@@ -15,10 +15,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from multitrack import start_run
+from multitrack.trackers.history import read_history
 from multitrack.trackers.locks import is_locked
 from multitrack.trackers.records import (
+    END_STATUSES,
     Artifact,
     Audio,
     End,
@@ -341,8 +345,26 @@ def test_finish_takes_an_exception(start, records):
 def test_second_finish_changes_nothing(start, records):
     run = start()
     run.finish("failed", "first")
-    assert run.finish("finished") == []
+    assert run.finish() == []
+    assert run.finish("failed", "second") == []
     assert [(end.status, end.error) for end in records(run, End)] == [("failed", "first")]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([None, *END_STATUSES]), st.booleans(), st.booleans())),
+)
+def test_what_was_said_last_counts(tmp_path_factory, said):
+    """Whether it was waited for or not, and whether the run went on in between."""
+    run = start_run(dir=tmp_path_factory.mktemp("runs"), report_to="none", delivery="later")
+    expected, is_open = "running", True
+    for status, wait, goes_on in [*said, (None, True, False)]:
+        if goes_on:
+            run.log({"loss": 0.5})
+            is_open = True
+        run.finish(status, wait=wait, quiet=True)
+        expected = status or ("finished" if is_open else expected)
+        is_open = False
+        assert run.status == read_history(run.folder).status == expected
 
 
 def test_outcome_now_and_more_afterwards(start, records):

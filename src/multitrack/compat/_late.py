@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from multitrack.trackers import registry
 from multitrack.trackers.delivery import Mode
 from multitrack.trackers.folder import RunFolder, default_directory, new_run_id
-from multitrack.trackers.records import EndStatus
+from multitrack.trackers.outcomes import FINISHED, Outcome, outcome_of
 from multitrack.trackers.run import Run
-from multitrack.trackers.session import outcome_of
 from multitrack.trackers.start import check_options, start_run
 
 if TYPE_CHECKING:
@@ -93,7 +92,16 @@ class LateRun:
         directory = Path(self._arguments.get("dir") or default_directory()).expanduser()
         return RunFolder(directory / self.id).exists
 
-    def outcome(self) -> tuple[EndStatus, str | None]:
+    def finish(self) -> None:
+        """Write the outcome of the run, if it has begun, and wait for delivery.
+
+        Where nothing is being handled, an outcome that was written before stands.
+        """
+        if self.run is not None:
+            outcome = self.outcome()
+            self.run.finish(*(() if outcome == FINISHED else outcome))
+
+    def outcome(self) -> Outcome:
         """Return how training went: as the exception says that is being handled, if there is one.
 
         A host ends its loggers in a ``finally`` or an ``except``, and does not say why. What was
@@ -101,7 +109,7 @@ class LateRun:
         """
         error = sys.exc_info()[1]
         if error is None or error is self._handled_before:
-            return "finished", None
+            return FINISHED
         return outcome_of(error)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -111,5 +111,4 @@ class MultitrackTracker(GeneralTracker):
     @on_main_process
     def finish(self) -> None:
         """Write the outcome, and wait for delivery."""
-        if self._late.run is not None:
-            self._late.run.finish(*self._late.outcome())
+        self._late.finish()

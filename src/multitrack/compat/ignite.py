@@ -23,8 +23,8 @@ from ignite.handlers.base_logger import (
 
 from multitrack.compat._failures import announce_failures
 from multitrack.compat._late import LateRun, RunOptions
+from multitrack.trackers.outcomes import outcome_of
 from multitrack.trackers.run import Run
-from multitrack.trackers.session import outcome_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -78,8 +78,7 @@ class MultitrackLogger(BaseLogger):
 
     def close(self) -> None:
         """Write the outcome, and wait for delivery."""
-        if self._late.run is not None:
-            self._late.run.finish(*self._late.outcome())
+        self._late.finish()
 
     def _create_output_handler(self, *args: Any, **kwargs: Any) -> OutputHandler:
         return OutputHandler(*args, **kwargs)

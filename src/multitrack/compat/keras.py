@@ -17,8 +17,8 @@ import keras
 from multitrack.compat._failures import announce_failures
 from multitrack.compat._late import LateRun, RunOptions
 from multitrack.trackers.callback import rename
+from multitrack.trackers.outcomes import outcome_of
 from multitrack.trackers.run import Run
-from multitrack.trackers.session import outcome_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 
 from multitrack.trackers import media, staging
 from multitrack.trackers.folder import RunFolder
+from multitrack.trackers.outcomes import one_line
 from multitrack.trackers.records import Artifact, Audio, Figure, Image, Refused, Video
-from multitrack.trackers.session import one_line
 
 MediaType: TypeAlias = type[Image] | type[Figure] | type[Audio] | type[Video]
 

@@ -25,6 +25,7 @@ from multitrack.trackers.folder import FILE_MODE, JOURNAL, NO_LINK, RunFolder, m
 from multitrack.trackers.journal import MAX_LINE
 from multitrack.trackers.locks import FileLock, LockedError
 from multitrack.trackers.origin import write_origin
+from multitrack.trackers.outcomes import one_line
 from multitrack.trackers.records import (
     AnyRecord,
     Artifact,
@@ -45,7 +46,6 @@ from multitrack.trackers.records import (
     spell,
 )
 from multitrack.trackers.redact import redact_command, redact_text, redact_tree
-from multitrack.trackers.session import one_line
 from multitrack.trackers.values import as_tree
 
 WORKSHOP = ".importing"

@@ -9,7 +9,7 @@ from multitrack.migrate import registry
 from multitrack.migrate.importing import Importer, Outcome, Word
 from multitrack.migrate.search import Passed, Search
 from multitrack.migrate.source import Reach, Source, SourceError
-from multitrack.trackers.session import one_line
+from multitrack.trackers.outcomes import one_line
 
 
 def take_in(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from multitrack.migrate.importing import WORKSHOP
 from multitrack.migrate.source import Place, Source, Store
 from multitrack.trackers.folder import JOURNAL
-from multitrack.trackers.session import one_line
+from multitrack.trackers.outcomes import one_line
 
 DEEPEST = 50
 """Folders within folders that are searched."""

@@ -15,8 +15,8 @@ from multitrack.trackers import registry
 from multitrack.trackers.configuration import ConfigNames
 from multitrack.trackers.configuration import configuration as _configuration
 from multitrack.trackers.delivery import Mode
+from multitrack.trackers.outcomes import outcome_of
 from multitrack.trackers.run import Run
-from multitrack.trackers.session import outcome_of
 from multitrack.trackers.settings import LogModel, Watched
 from multitrack.trackers.start import check_options, start_run
 from multitrack.trackers.texts import text_of

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
-from multitrack.trackers.session import one_line
+from multitrack.trackers.outcomes import one_line
 from multitrack.trackers.values import as_tree
 
 logger = logging.getLogger("multitrack")

@@ -9,11 +9,11 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 from multitrack.trackers import registry
-from multitrack.trackers.courier import Courier, read_header
+from multitrack.trackers.courier import END_GRACE, Courier, read_header
 from multitrack.trackers.folder import RunFolder
 from multitrack.trackers.kept import keep_settings
 from multitrack.trackers.locks import FileLock, LockedError
@@ -221,8 +221,12 @@ class ThreadWorker:
         return not self._thread.is_alive()
 
     def is_parked(self) -> bool:
-        """Look at the thread's courier, if it has begun, and whether others can read why."""
-        if self._courier is None or self._courier.state.phase != "parked":
+        """Look at the thread's courier, if it has begun, and whether others can read why.
+
+        One that was released tries once more, in this process: it is done after that.
+        """
+        is_free = self._gone.is_set()
+        if is_free or self._courier is None or self._courier.state.phase != "parked":
             return False
         return self._courier.folder.read_state().phase == "parked"
 
@@ -409,6 +413,8 @@ class Delivery:
             keep_settings(run, run_id, backend, settings, arguments)
         workers = ((a.backend, _worker(a, mode, emit)) for a in assignments)
         self._workers = {backend: worker for backend, worker in workers if worker}
+        self._retire: Callable[[], bool] | None = None
+        self._retire_from = 0.0
         self._watcher = threading.Thread(target=self._watch, name="multitrack-watch", daemon=True)
         if self._workers:
             self._watcher.start()
@@ -460,7 +466,7 @@ class Delivery:
         """Let the couriers end, wait for them at most ``timeout`` seconds, and report."""
         deadline = time.monotonic() + timeout
         self._stop.set()
-        if self._watcher.ident:
+        if self._watcher.ident and self._watcher is not threading.current_thread():
             self._watcher.join()  # it may be starting a courier again
         for worker in self._workers.values():
             try:
@@ -469,7 +475,21 @@ class Delivery:
                 logger.exception("a courier failed")
         while not self._is_over() and time.monotonic() < deadline:
             time.sleep(LOOK_INTERVAL)
+        return self.reports()
+
+    def reports(self) -> list[Report]:
+        """Report how far delivery is."""
         return [report(a.run, a.backend) for a in self._assignments]
+
+    def when_over(self, retire: Callable[[], bool]) -> None:
+        """Call ``retire`` on a thread, until it returns True, when all that is there is delivered.
+
+        Not at once: more may still be logged, as an evaluation after training is.
+        """
+        self._retire_from = time.monotonic() + END_GRACE
+        self._retire = retire
+        if not self._watcher.ident:
+            self._watcher.start()
 
     def leave_in_child(self) -> None:
         """Let go of all couriers in a forked child."""
@@ -491,6 +511,18 @@ class Delivery:
                     worker.check()
                 except OSError as error:  # noqa: PERF203 - e.g. no memory for a new process
                     logger.warning("a courier could not be started again: %s", error)
+            if self._retire and self._has_all() and self._retire():
+                return
+
+    def _has_all(self) -> bool:
+        """Tell whether the run's end is a while ago, and every backend knows it."""
+        return time.monotonic() > self._retire_from and all(
+            worker.is_silent.is_set()
+            if isinstance(worker, SourceWorker)
+            else report(a.run, a.backend).delivered
+            for a in self._assignments
+            if (worker := self._workers.get(a.backend))
+        )
 
 
 def report(run: RunFolder, backend: str) -> Report:

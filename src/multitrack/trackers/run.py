@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import logging
 import os
 import sys
@@ -15,10 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from multitrack.trackers import media, staging, values
+from multitrack.trackers import media, staging, unfinished, values
 from multitrack.trackers.delivery import Report
 from multitrack.trackers.folder import RunFolder
 from multitrack.trackers.observers import Observing
+from multitrack.trackers.outcomes import outcome_of
 from multitrack.trackers.protocol import Emit
 from multitrack.trackers.reception import Reception, because, checked_key, never_raises
 from multitrack.trackers.records import (
@@ -43,7 +42,7 @@ from multitrack.trackers.records import (
     Video,
 )
 from multitrack.trackers.redact import redact_text, redact_tree
-from multitrack.trackers.session import Session, exit_outcome, outcome_of
+from multitrack.trackers.session import Session
 from multitrack.trackers.texts import (
     ENDING,
     attempt,
@@ -80,6 +79,7 @@ class Run:
     Attributes:
         id: unique, and sorting by time.
         folder: where the run is recorded.
+        error_before: the last uncaught exception when the run started: not the run's.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Run:
         self._open_session = open_session
         self._finish_timeout = finish_timeout
         self._lock = threading.RLock()  # a signal handler may log, too
-        self._error_before = getattr(sys, "last_value", None)
+        self.error_before = getattr(sys, "last_value", None)
         self._refused: Counter[str] = Counter()
         self._takes = Reception(self.refuse)
         self._step = last_step
@@ -415,7 +415,7 @@ class Run:
 
     def finish(
         self,
-        status: EndStatus = "finished",
+        status: EndStatus | None = None,
         error: str | None = None,
         *,
         wait: bool = True,
@@ -428,10 +428,12 @@ class Run:
         look, and the command that delivers the rest.
 
         Args:
-            status: ``"finished"``, ``"failed"``, ``"interrupted"`` or ``"killed"``.
+            status: ``"finished"``, ``"failed"``, ``"interrupted"`` or ``"killed"``; what is said
+                last counts. None: finished, unless an outcome was said already.
             error: what ended the run, as one line.
-            wait: False writes the outcome and returns at once. Delivery goes on, what is
-                logged afterwards still belongs to the run, and the wait comes at exit.
+            wait: False writes the outcome and returns at once, unless the run delivers inline.
+                Delivery goes on, what is logged afterwards still belongs to the run, and the
+                wait comes at exit, for what is not delivered by then.
             timeout: seconds to wait at most; the run's ``finish_timeout`` if None.
             quiet: whether to print nothing.
 
@@ -441,7 +443,7 @@ class Run:
         Raises:
             ValueError: the status is none of these.
         """
-        if status not in END_STATUSES:
+        if status is not None and status not in END_STATUSES:
             raise ValueError(f"status is {status!r}; allowed: {', '.join(END_STATUSES)}.")
         timeout = self._finish_timeout if timeout is None else timeout
         deadline = time.monotonic() + timeout
@@ -449,22 +451,15 @@ class Run:
         self._stop_observers()
         self._session.stop_sources(timeout)  # without the lock, which their last words need
         with self._lock:
-            session = self._session
-            if not session.is_closed:
-                session.end(
-                    status, None if error is None else redact_text(str(error)), self._refused
-                )
-            if not (wait and session.close()):
+            session = self._end(status, error)
+            if not ((wait or session.is_inline) and session.close()):
+                session.when_delivered(self._retire)
                 return []
-            _unfinished.discard(self)
+            unfinished.discard(self)
         reports = session.wait(max(0.0, deadline - time.monotonic()))
         if not quiet:
-            _print(reports)
+            unfinished.print_reports(reports)
         return reports
-
-    def finish_at_exit(self) -> None:
-        """Finish a run that nobody finished, with the outcome that Python tells at exit."""
-        self.finish(*exit_outcome(self._error_before))
 
     def reset_after_fork(self) -> None:
         """Make the run usable in a forked child, whatever its threads were doing."""
@@ -480,7 +475,7 @@ class Run:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.finish(*(outcome_of(error) if error else ("finished", None)))
+        self.finish(*(outcome_of(error) if error else ()))
 
     # -- within ----------------------------------------------------------------------------
 
@@ -552,45 +547,27 @@ class Run:
 
     def _open(self) -> Session:
         session = self._open_session(self._emit)
-        _unfinished.add(self)
+        unfinished.add(self)
         return session
+
+    def _end(self, status: EndStatus | None, error: str | None) -> Session:
+        """Write the outcome, and return the session; one that is closed hears what is new."""
+        if self._session.is_closed and status not in {None, self.status}:
+            self._session = self._open()
+        if not self._session.is_closed:
+            line = None if error is None else redact_text(str(error))
+            self._session.end(status, line, self._refused)
+        return self._session
+
+    def _retire(self, session: Session) -> bool:
+        """Let go of a session whose outcome is delivered, unless the run goes on."""
+        with self._lock:
+            if session.status == "running" or not session.close():
+                return False
+            unfinished.retire(self, session.reports())
+        session.wait(FINISH_TIMEOUT)
+        return True
 
     def _stage(self, key: str, encoded: media.Encoded) -> StagedFile:
         name = f"{staging.short_name(key)}{encoded.suffix}"
         return staging.stage_bytes(self.folder, encoded.content, name)
-
-
-_unfinished: set[Run] = set()
-"""Runs that this process writes; holding them here keeps a forgotten one from vanishing."""
-
-
-def hand_over(folder: RunFolder) -> None:
-    """Let a new session of this process have a run; what its old object has logged is kept."""
-    for run in list(_unfinished):
-        if run.folder.path == folder.path:
-            run.finish(timeout=0, quiet=True)
-
-
-def _print(reports: Iterable[Report]) -> None:
-    """Write one line for each backend to standard error, which may be closed already."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        for report in reports:
-            print(f"multitrack: {report}", file=sys.stderr)  # noqa: T201 - the user's last word
-
-
-def _finish_at_exit() -> None:
-    for run in list(_unfinished):
-        try:
-            run.finish_at_exit()
-        except Exception:  # noqa: PERF203 - the other runs shall still be finished
-            logger.exception("run %s could not be finished", run.id)
-
-
-def _reset_in_child() -> None:
-    for run in _unfinished:
-        run.reset_after_fork()
-
-
-atexit.register(_finish_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_in_child)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Any, NamedTuple
 
@@ -19,7 +18,6 @@ from multitrack.trackers.locks import FileLock, LockedError, is_locked
 from multitrack.trackers.origin import write_origin
 from multitrack.trackers.protocol import Emit
 from multitrack.trackers.records import AnyRecord, End, EndStatus, Header, Resumed, Status, Stepped
-from multitrack.trackers.redact import redact_text
 
 _open: weakref.WeakSet[Session] = weakref.WeakSet()
 
@@ -106,12 +104,21 @@ class Session:
         if self.status == "running" and os.getpid() == self._owner:
             self._delivery.stop_sources(timeout)
 
-    def end(self, status: EndStatus, error: str | None, refused: Mapping[str, int]) -> None:
-        """Write the outcome, unless it is written already, or a forked child asks."""
-        if self.status == "running" and os.getpid() == self._owner:
+    def end(self, status: EndStatus | None, error: str | None, refused: Mapping[str, int]) -> None:
+        """Write the outcome, unless it is written already, or a forked child asks.
+
+        Args:
+            status: None: finished, if no other is written.
+            error: what ended the run, as one line.
+            refused: how often each name was refused.
+        """
+        is_news = self.status == "running" or status not in {None, self.status}
+        if is_news and os.getpid() == self._owner:
+            said: EndStatus = status or "finished"
             counts = dict(refused)
-            self.append(End(time=time.time(), status=status, error=error, refused=counts))
-            self.status = status
+            self._writer.append(End(time=time.time(), status=said, error=error, refused=counts))
+            self.status = said
+            self.catch_up()
 
     def close(self) -> bool:
         """Close the journal and let go of the run; tell whether this process's turn ends now."""
@@ -127,41 +134,26 @@ class Session:
         """Wait for delivery at most ``timeout`` seconds, and report."""
         return self._delivery.finish(timeout)
 
+    def reports(self) -> list[Report]:
+        """Report how far delivery is."""
+        return self._delivery.reports()
+
+    @property
+    def is_inline(self) -> bool:
+        """Whether what is written is delivered on the calling thread."""
+        return self._delivery.is_inline
+
+    def when_delivered(self, retire: Callable[[Session], bool]) -> None:
+        """Call ``retire`` on another thread, until it returns True, when all is delivered."""
+        if os.getpid() == self._owner:
+            self._delivery.when_over(lambda: retire(self))
+
     def leave_in_child(self) -> None:
         """In a forked child: records may still be written, the rest is the parent's."""
         self._is_child = True
         self._writer.reset_after_fork()
         self._delivery.leave_in_child()
         self._after_append = None
-
-
-def exit_outcome(error_before: BaseException | None) -> tuple[EndStatus, str | None]:
-    """Return how the process ends, as far as Python tells at exit.
-
-    Args:
-        error_before: the last uncaught exception when the run started.
-    """
-    error = getattr(sys, "last_value", None)
-    if error is None or error is error_before:
-        return "finished", None
-    return outcome_of(error)
-
-
-def outcome_of(error: BaseException) -> tuple[EndStatus, str | None]:
-    """Return the status of a run that an exception ended, and the exception as one line."""
-    if isinstance(error, SystemExit) and error.code in {None, 0}:
-        return "finished", None
-    status: EndStatus = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-    return status, one_line(error)
-
-
-def one_line(error: BaseException) -> str:
-    """Return an exception as one line without secrets, whatever its message is or does."""
-    try:
-        line = f"{type(error).__name__}: {error}".splitlines()[0]
-    except Exception:
-        line = f"{type(error).__name__}, whose message cannot be shown"
-    return redact_text(line)
 
 
 def _acquire(run: RunFolder) -> FileLock:

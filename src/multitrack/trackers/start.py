@@ -15,9 +15,10 @@ from multitrack.trackers.folder import RUN_ID, RunFolder, default_directory, new
 from multitrack.trackers.protocol import Emit
 from multitrack.trackers.records import Header, Tree
 from multitrack.trackers.redact import redact_text, redact_tree
-from multitrack.trackers.run import FINISH_TIMEOUT, Run, hand_over
+from multitrack.trackers.run import FINISH_TIMEOUT, Run
 from multitrack.trackers.session import Session, read_standing
 from multitrack.trackers.settings import Settings, load
+from multitrack.trackers.unfinished import hand_over
 
 logger = logging.getLogger("multitrack")
 

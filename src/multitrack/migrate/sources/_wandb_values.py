@@ -14,6 +14,7 @@ from multitrack.migrate.files import MediaType, artifact_of, media_of
 from multitrack.trackers import media, staging
 from multitrack.trackers.backends.wandb import TEXT_PAGE
 from multitrack.trackers.folder import RunFolder
+from multitrack.trackers.outcomes import one_line
 from multitrack.trackers.records import (
     AnyRecord,
     Audio,
@@ -26,7 +27,6 @@ from multitrack.trackers.records import (
     Text,
     Video,
 )
-from multitrack.trackers.session import one_line
 
 if TYPE_CHECKING:
     from wandb.proto.wandb_internal_pb2 import ArtifactRecord
