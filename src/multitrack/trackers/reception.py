@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, cast
 
-from multitrack.trackers import values
+from multitrack.trackers import fitting, values
 from multitrack.trackers.records import Tree
 from multitrack.trackers.redact import redact_text, redact_tree
 from multitrack.trackers.texts import ENDING, Unread, attempt, kind_of, reason_of, text_of
@@ -69,10 +69,14 @@ class Reception:
 
     Args:
         refuse: notes a refusal, by name and reason.
+        keep: keeps all of what was cut.
     """
 
-    def __init__(self, refuse: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, refuse: Callable[[str, str], None], keep: Callable[[fitting.Whole], None]
+    ) -> None:
         self._refuse = refuse
+        self._keep = keep
 
     def refuse_all(self, refused: Mapping[str, str], within: str = "") -> None:
         """Refuse several, each for its reason."""
@@ -124,4 +128,9 @@ class Reception:
             return {}
         self.refuse_all(taken.refused, f"{name}/")
         tree: Tree = redact_tree(taken.tree)
-        return tree
+        fitted = fitting.fit(tree, name)
+        for whole in fitted.wholes:
+            self._keep(whole)
+        if len(fitted.parts) > 1:
+            self._refuse(name, f"only its first {fitting.LONGEST_RECORD:,} bytes are kept")
+        return fitted.parts[0]

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from multitrack.trackers import media, staging, unfinished, values
+from multitrack.trackers import fitting, media, staging, unfinished, values
 from multitrack.trackers.delivery import Report
 from multitrack.trackers.folder import RunFolder
 from multitrack.trackers.observers import Observing
@@ -97,7 +97,7 @@ class Run:
         self._lock = threading.RLock()  # a signal handler may log, too
         self.error_before = getattr(sys, "last_value", None)
         self._refused: Counter[str] = Counter()
-        self._takes = Reception(self.refuse)
+        self._takes = Reception(self.refuse, self._keep)
         self._step = last_step
         self._watches: dict[int, Watch] = {}
         with self._lock:  # a source may emit at once
@@ -155,7 +155,7 @@ class Run:
         """
         tree, refused = values.take_tree(params, "params")
         if tree:
-            self._append(Params(time=time.time(), values=redact_tree(tree)))
+            self._append_all(Params, redact_tree(tree), "params")
         self._takes.refuse_all(refused)
 
     @never_raises
@@ -168,7 +168,7 @@ class Run:
         """
         taken, refused = values.take_tags(tags)
         if taken:
-            self._append(Tags(time=time.time(), values=redact_tree(taken)))
+            self._append_all(Tags, redact_tree(taken), "tags")
         self._takes.refuse_all(refused)
 
     @never_raises
@@ -180,7 +180,7 @@ class Run:
         """
         taken, refused = values.take_metrics(results, with_texts=True)
         if taken:
-            self._append(Summary(time=time.time(), values=redact_tree(taken)))
+            self._append_all(Summary, redact_tree(taken), "summary")
         self._takes.refuse_all(refused)
 
     # -- media -----------------------------------------------------------------------------
@@ -192,7 +192,13 @@ class Run:
         Example:
             >>> run.log_text("samples/answer", "Paris is the capital of France.", step=10)
         """
-        self._write(Text, step, key=key, text=text_of(text))
+        text = text_of(text)
+        if len(text) > fitting.LONGEST_TEXT:
+            text = redact_text(text)  # before it is kept whole
+        shown, whole = fitting.fit_text(text, text_of(key))
+        self._write(Text, step, key=key, text=shown)
+        if whole:
+            self._keep(whole)
 
     @never_raises
     def log_image(
@@ -508,6 +514,24 @@ class Run:
     def _append(self, record: AnyRecord) -> None:
         with self._lock:
             self._live().append(record)
+
+    def _append_all(
+        self, kind: type[Params | Summary | Tags], values: dict[str, Any], what: str
+    ) -> None:
+        """Append values in as many records as they take, and keep whole what was cut of them.
+
+        They hold no secrets any more.
+        """
+        fitted = fitting.fit(values, what)
+        for part in fitted.parts:
+            self._append(kind(time=time.time(), values=part))
+        for whole in fitted.wholes:
+            self._keep(whole)
+
+    def _keep(self, whole: fitting.Whole) -> None:
+        name = staging.safe_name(whole.name)
+        file = staging.stage_bytes(self.folder, whole.content, name.rsplit("/", 1)[-1])
+        self._write(Artifact, None, name=name, kind="value", files=[file])
 
     def _emit(self, kind: type[Metrics | Summary], values: dict[str, Scalar]) -> None:
         """Append what a source measured, at the last step, unless the outcome is written."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from multitrack.trackers import observers, registry, surroundings, values
+from multitrack.trackers import fitting, observers, registry, surroundings, values
 from multitrack.trackers.delivery import MODES, Assignment, Mode
 from multitrack.trackers.folder import RUN_ID, RunFolder, default_directory, new_run_id
 from multitrack.trackers.protocol import Emit
@@ -96,18 +96,20 @@ def start_run(
     given, refused_tags = values.take_tags(tags) if tags is not None else ({}, {})
     named = _tags_of_environment() | given
     assignments = [Assignment(run, *c) for c in _choose(backends, settings or {}) if _is_on(*c)]
-    header = None
+    header, beside = None, tree
+    if is_new and fitting.fits(tree):
+        beside = {}
     if is_new:
         project = project or os.environ.get("MULTITRACK_PROJECT") or None
         name = name or os.environ.get("MULTITRACK_RUN_NAME") or None
         backends = [assignment.backend for assignment in assignments]
-        header = _header(run, project, name, notes, named, tree, backends)
+        header = _header(run, project, name, notes, named, {} if beside else tree, backends)
     run.create()
     hand_over(run)
     opener = _Opener(run, assignments, mode, header)
     started = Run(run, opener, timeout, before.step if before else None, observing)
-    if not is_new and tree:
-        started.log_params(tree)
+    if beside:  # the run goes on, or the header would be too long
+        started.log_params(beside)
     if not is_new and named:
         started.set_tags(named)
     for part, reason in {**refused, **refused_tags}.items():

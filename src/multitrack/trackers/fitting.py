@@ -1,0 +1,125 @@
+"""Values that are too large for a record: long ones are cut and kept beside, many are split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from multitrack.trackers.records import Tree
+
+LONGEST_VALUE = 1_000_000
+"""Bytes of the longest single value, a text or a list, that is kept in its record."""
+LONGEST_RECORD = 16 * 1024 * 1024
+"""Bytes of values in one record; lines of the journal may be four times as long."""
+LONGEST_TEXT = 8 * 1024 * 1024
+"""Characters of a text of its own: as escapes they take at most 48 MiB."""
+SHOWN_TEXT = 10_000
+"""Characters that are left of a text that is cut."""
+SHOWN_VALUES = 100
+"""Values that are left of a list that is cut."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Whole(NamedTuple):
+    """A value that was cut, to be kept as an artifact.
+
+    Attributes:
+        name: of the artifact.
+        content: all of the value.
+    """
+
+    name: str
+    content: bytes
+
+
+class Fitted(NamedTuple):
+    """A tree that fits.
+
+    Attributes:
+        parts: trees that are the whole one when they are merged; a record each.
+        wholes: what was cut.
+    """
+
+    parts: list[Tree]
+    wholes: list[Whole]
+
+
+def fits(value: Tree | list[Any]) -> bool:
+    """Tell whether a dict or a list holds nothing that is too large."""
+    return _size(value) <= LONGEST_VALUE
+
+
+def fit(tree: Tree, what: str) -> Fitted:
+    """Return a tree in parts that fit.
+
+    Args:
+        tree: of what JSON can hold, without secrets: what is cut is kept as it is here.
+        what: begins the names of artifacts.
+
+    >>> fit({"lr": 0.1}, "params").parts
+    [{'lr': 0.1}]
+    """
+    if fits(tree):
+        return Fitted([tree], [])
+    wholes: list[Whole] = []
+    cut = {name: _cut(value, f"{what}/{name}", wholes) for name, value in tree.items()}
+    return Fitted(list(_split(cut, LONGEST_RECORD)), wholes)
+
+
+def fit_text(text: str, name: str) -> tuple[str, Whole | None]:
+    """Return a text that fits, and all of it if it was cut."""
+    if len(text) <= LONGEST_TEXT:
+        return text, None
+    whole = Whole(f"{name}.txt", text.encode())
+    return _shown(text, whole), whole
+
+
+def _cut(value: Any, name: str, wholes: list[Whole]) -> Any:
+    """Return a value without what is too long in it."""
+    if isinstance(value, str):
+        if len(value) <= LONGEST_VALUE:
+            return value
+        wholes.append(Whole(f"{name}.txt", value.encode()))
+        return _shown(value, wholes[-1])
+    if not isinstance(value, dict | list) or fits(value):
+        return value
+    if isinstance(value, dict):
+        return {key: _cut(inner, f"{name}/{key}", wholes) for key, inner in value.items()}
+    wholes.append(Whole(f"{name}.json", _encode(value)))
+    first = value[:SHOWN_VALUES]
+    mark = f"… (cut: {len(value):,} values in all, in the artifact {wholes[-1].name})"
+    return [*(first if fits(first) else []), mark]
+
+
+def _shown(text: str, whole: Whole) -> str:
+    mark = f"… (cut: {len(text):,} characters in all, in the artifact {whole.name})"
+    return text[:SHOWN_TEXT] + mark
+
+
+def _split(tree: Tree, limit: int) -> Iterator[Tree]:
+    """Yield trees that are this one when they are merged, none larger than the limit."""
+    if _size(tree) <= limit:
+        yield tree
+        return
+    part: Tree = {}
+    room = limit
+    for name, value in tree.items():
+        size = _size({name: value})
+        if size > limit and isinstance(value, dict):
+            yield from ({name: inner} for inner in _split(value, limit - _size({name: {}})))
+            continue
+        if size > room and part:
+            yield part
+            part, room = {}, limit
+        part[name] = value
+        room -= size
+    if part:
+        yield part
+
+
+def _size(value: Any) -> int:
+    """Return the bytes that a value takes in the journal."""
+    return len(_encode(value))
