@@ -190,7 +190,7 @@ def test_artifact(start, records, tmp_path):
     assert (whole.name, whole.kind, whole.folder) == ("checkpoint-3", "checkpoint", True)
     assert (whole.aliases, whole.metadata) == (["best"], {"x": {"token": "<redacted>"}})
     assert [f.name for f in whole.files] == ["deep/weights"]
-    assert (file.name, file.folder, file.aliases) == ("up/w", False, ["latest"])
+    assert (file.name, file.folder, file.aliases) == ("up/w-a5331d8e", False, ["latest"])
 
 
 class Rude:

@@ -4,12 +4,16 @@ import errno
 import fcntl
 import os
 import shutil
+import socket
 import stat
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from multitrack.trackers import staging
 from multitrack.trackers.folder import RunFolder
+from multitrack.trackers.texts import Unread, attempt
 
 LARGE = 100
 """Bytes from which on a file counts as large here."""
@@ -173,7 +177,9 @@ def test_links_that_lead_out_of_the_folder_are_not_followed(run, source, tmp_pat
         "inner": b"real",
         "real.txt": b"real",
     }
-    assert "absolute leads out of its folder, and so do 2 more links" in caplog.text
+    assert "absolute: it leads out of the folder" in caplog.text
+    assert "broken: a link to nothing" in caplog.text
+    assert "self: a link to a folder" in caplog.text
 
 
 def test_link_to_a_file_or_folder_is_that_file_or_folder(run, source, tmp_path):
@@ -241,10 +247,10 @@ def test_everything_is_for_the_owner_alone(run, source):
     [
         ("model", "model"),
         ("my model/v1", "my model/v1"),
-        ("../../etc/passwd", "etc/passwd"),
-        ("/abs/./x/..", "abs/x"),
-        ("..\\..\\x", "x"),
-        ("a\0b", "ab"),
+        ("../../etc/passwd", "etc/passwd-3754d6cb"),
+        ("/abs/./x/..", "abs/x-8836502f"),
+        ("..\\..\\x", "x-baaa9aba"),
+        ("a\0b", "ab-59b271ae"),
         (".hidden", ".hidden"),
         ("...", None),
         ("", None),
@@ -258,3 +264,74 @@ def test_artifact_name_cannot_leave_its_folder(name, safe):
             staging.safe_name(name)
     else:
         assert staging.safe_name(name) == safe
+
+
+def test_different_names_stay_different():
+    names = ["a/b", "a//b", "a/../b", "./a/b", "a/b/", "a\\b", "a/b\0", "/a/b"]
+    assert len({staging.safe_name(name) for name in names}) == len(names)
+
+
+@given(st.sets(st.text("ab/.\\\0 ", min_size=1, max_size=6), max_size=8))
+def test_no_two_names_merge(names):
+    found = [
+        safe for name in names if not isinstance(safe := attempt(staging.safe_name, name), Unread)
+    ]
+    assert len(set(found)) == len(found)
+    assert not any(".." in name.split("/") for name in found)
+
+
+def test_what_is_no_file_or_cannot_be_read_costs_itself_alone(run, source, monkeypatch):
+    (source / "good").write_text("good")
+    (source / "gone").write_text("gone")
+    (source / "long").write_text("long")
+    os.mkfifo(source / "pipe")
+    (source / "dangling").symlink_to("nowhere")
+    with socket.socket(socket.AF_UNIX) as listening:
+        monkeypatch.chdir(source)
+        listening.bind("socket")
+    copy = shutil.copyfile
+
+    def copyfile(path, target):
+        if path.name in {"gone", "long"}:
+            number = errno.ENOENT if path.name == "gone" else errno.ENAMETOOLONG
+            raise OSError(number, os.strerror(number))
+        return copy(path, target)
+
+    monkeypatch.setattr(shutil, "copyfile", copyfile)
+    skipped = {}
+    files = staging.stage_path(run, source, skipped.__setitem__)
+    assert [file.name for file in files] == ["good"]
+    assert skipped == {
+        "dangling": "a link to nothing",
+        "gone": "No such file or directory",
+        "long": "File name too long",
+        "pipe": "a pipe, not a file",
+        "socket": "a socket, not a file",
+    }
+
+
+def test_file_name_that_is_too_long_once_its_odd_bytes_are_escaped(run, source):
+    (source / os.fsdecode(b"\xff" * 200)).write_text("odd")
+    (source / "good").write_text("good")
+    skipped = {}
+    files = staging.stage_path(run, source, skipped.__setitem__)
+    assert [file.name for file in files] == ["good"]
+    assert list(skipped.values()) == ["File name too long"]
+
+
+def test_two_files_whose_names_are_written_alike_are_not_merged(run, source):
+    (source / os.fsdecode(b"a\xff")).write_text("odd")
+    (source / "a\\udcff").write_text("plain")
+    skipped = {}
+    (file,) = staging.stage_path(run, source, skipped.__setitem__)
+    assert content_of(run, file) in {b"odd", b"plain"}
+    assert len(skipped) == 1
+
+
+def test_of_many_files_that_are_left_out_the_first_are_told(run, source):
+    for number in range(50):
+        (source / f"link-{number:02}").symlink_to("nowhere")
+    skipped = {}
+    staging.stage_path(run, source, skipped.__setitem__)
+    assert len(skipped) == staging.MOST_TOLD + 1
+    assert skipped["…"] == "30 more were left out, for reasons like these"

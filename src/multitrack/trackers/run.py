@@ -314,7 +314,7 @@ class Run:
             >>> run.log_artifact("out/checkpoint-300", kind="checkpoint", aliases=["best"])
         """
         source = Path(path).expanduser()
-        name = staging.safe_name(source.resolve().name if name is None else text_of(name))
+        name = staging.safe_name(text_of(source.resolve().name if name is None else name))
         self._write(
             Artifact,
             step,
@@ -323,7 +323,9 @@ class Run:
             aliases=self._takes.names(f"{name}/aliases", aliases),
             metadata=self._takes.metadata(f"{name}/metadata", metadata),
             folder=source.is_dir(),
-            files=staging.stage_path(self.folder, source),
+            files=staging.stage_path(
+                self.folder, source, lambda file, why: self.refuse(f"{name}/{file}", why)
+            ),
             withheld_from=self._takes.names(f"{name}/withhold_from", withhold_from),
         )
 

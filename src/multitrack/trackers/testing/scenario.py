@@ -197,7 +197,18 @@ FOLDER = {
     "empty.bin": b"",
 }
 """Content by path of the folder artifact."""
-ARTIFACTS = ["net:v1", "net_v1", "a/b", "a_x2f_b", "🚀 net", ".hidden", "Case", "case", "x" * 120]
+ARTIFACTS = [
+    "net:v1",
+    "net_v1",
+    "a/b",
+    "a//b",
+    "a_x2f_b",
+    "🚀 net",
+    ".hidden",
+    "Case",
+    "case",
+    "x" * 120,
+]
 """Names of artifacts, of a file each, that some backend forbids or rewrites."""
 VERSIONS = [b"first", b"second"]
 """Contents of the artifact that is logged twice under one name."""
