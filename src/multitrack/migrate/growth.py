@@ -26,10 +26,13 @@ from multitrack.trackers.records import (
     Refused,
     Resumed,
     StagedFile,
+    Stepped,
     files_of,
 )
 
 CHUNK = 1024 * 1024
+MARK, STEP = 8, b"s"
+"""Bytes of a mark, and what the marks of things at a step begin with beside."""
 
 
 class Growth:
@@ -40,7 +43,8 @@ class Growth:
         new: what the source holds now, written anew.
 
     Attributes:
-        is_contained: whether all that the old one has is in the new one, or the other way round.
+        is_contained: whether all that the old one has at its steps is in the new one, or the other
+            way round; what holds for a whole run, such as its best value, may change.
         records: what the new one has more, with the paths of its files in `new`.
         end: the outcome that the source tells now, None if it goes on.
     """
@@ -54,7 +58,8 @@ class Growth:
                 self.end = record
             elif more := _remainder(record, new, left):
                 self.records.append(more)
-        self.is_contained = not self.records or not left.total()
+        is_more = any(isinstance(record, Stepped) for record in self.records)
+        self.is_contained = not is_more or not _has_steps(left)
         self._told = _outcome(old)
 
     @property
@@ -112,7 +117,7 @@ def _parts(record: AnyRecord, folder: RunFolder) -> Iterator[tuple[str, bytes]]:
         return
     if isinstance(record, Metrics):
         for name, value in record.values.items():
-            yield name, _mark(["metrics", record.step, name, repr(value)])
+            yield name, STEP + _mark(["metrics", record.step, name, repr(value)])
     elif isinstance(record, Refused):
         yield record.key, _mark(["refused", record.key])
     else:
@@ -121,12 +126,16 @@ def _parts(record: AnyRecord, folder: RunFolder) -> Iterator[tuple[str, bytes]]:
         del said["time"]
         said.pop("file", None)
         said.pop("files", None)
-        yield "", _mark([said, files])
+        yield "", (STEP if isinstance(record, Stepped) else b"") + _mark([said, files])
+
+
+def _has_steps(left: Counter[bytes]) -> bool:
+    return any(count > 0 for mark, count in left.items() if len(mark) > MARK)
 
 
 def _mark(said: list[Any]) -> bytes:
     encoded = msgspec.json.encode(said, order="deterministic")
-    return hashlib.blake2b(encoded, digest_size=8).digest()
+    return hashlib.blake2b(encoded, digest_size=MARK).digest()
 
 
 def _digest(file: StagedFile, folder: RunFolder) -> str | None:
