@@ -279,3 +279,23 @@ def read(descriptor):
         return os.read(descriptor, 65536)
     except OSError:  # how Linux says that the terminal's other side is gone
         return b""
+
+
+def test_a_copy_of_a_live_run_says_what_a_person_may_know(multitrack, notebooks, directory):
+    run = start_run(dir=directory.parent / "elsewhere", report_to="notebook", delivery="later")
+    copied = directory / run.id
+    shutil.copytree(run.folder.path, copied)
+    hint = f"If the run is dead, type: multitrack sync {copied} --dead"
+    for _ in range(2):
+        assert hint in multitrack("sync").output
+        assert "finish" not in kinds_in(notebooks, run.id)
+    said = multitrack("sync", str(copied), "--dead").output
+    assert "counts as killed from now on" in said
+    assert status_in(notebooks, run.id) == "killed"
+    run.finish("failed", quiet=True)
+    multitrack("sync", str(run.folder.path))
+    assert status_in(notebooks, run.id) == "failed"
+
+
+def test_nothing_is_declared_dead_that_is_not_named(multitrack):
+    assert "multitrack sync RUN --dead" in multitrack("sync", "--dead", code=2).output

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,7 +19,9 @@ from multitrack.cli._jobs import Crew, Job, find_jobs
 from multitrack.cli._output import console, plural
 from multitrack.cli._select import find_targets, short_id
 from multitrack.trackers import registry
-from multitrack.trackers.folder import CourierState
+from multitrack.trackers.copies import declare_dead, how_to_declare, is_unsure
+from multitrack.trackers.folder import CourierState, RunFolder
+from multitrack.trackers.locks import LockedError
 
 POLL = 0.1
 """Seconds between two looks at the couriers."""
@@ -44,10 +47,16 @@ def deliver(
         bool, typer.Option("--watch", help="Go on, with new records and new runs, until Ctrl-C.")
     ] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Couriers at once.")] = 4,
+    dead: Annotated[
+        bool,
+        typer.Option("--dead", help="Say that RUN, of which this is a copy, goes on nowhere."),
+    ] = False,
 ) -> None:
     """Deliver what is left. The exit code is 1 if something still is."""
     names = [_known(name) for name in to or []]
     out = console()
+    if dead:
+        _declare_dead(out, target)
     sync = Sync(out, jobs)
     with _sigterm_as_ctrl_c():
         try:
@@ -56,6 +65,17 @@ def deliver(
             sync.crew.stop()
     if left:
         raise typer.Exit(LEFT)
+
+
+def _declare_dead(out: Console, target: str | None) -> None:
+    if target is None:
+        raise UsageError("--dead needs to be told of which run: multitrack sync RUN --dead")
+    try:
+        for folder in find_targets(target):
+            if declare_dead(folder):
+                out.print(f"{short_id(folder.run_id)} counts as killed from now on")
+    except (LockedError, OSError) as error:
+        raise UsageError(str(error)) from None
 
 
 @contextmanager
@@ -93,11 +113,13 @@ class Sync:
 
     def once(self, target: str | None, names: list[str]) -> int:
         """Deliver what is there now; return how many deliveries are left."""
-        found = list(find_jobs(find_targets(target), names))
+        folders = find_targets(target)
+        found = list(find_jobs(folders, names))
         for job in found:
             self.crew.add(job)
         if not found:
             self._out.print("Everything is delivered.")
+        self._tell_of_copies(folders, {job.folder.path for job in found})
         with self._drawn():
             while self.crew.waiting or self.crew.working:
                 self._step()
@@ -117,6 +139,13 @@ class Sync:
             except KeyboardInterrupt:
                 self.crew.stop()
         return len(list(find_jobs(find_targets(target), names)))
+
+    def _tell_of_copies(self, folders: Iterable[RunFolder], at_work: set[Path]) -> None:
+        """Say of which runs it is not known whether they are over, though all is delivered."""
+        for folder in folders:
+            if folder.path not in at_work and is_unsure(folder):
+                line = f"{short_id(folder.run_id)} may go on: this is a copy of it"
+                self._out.print(f"{line}\n    {how_to_declare(folder)}", soft_wrap=True)
 
     def _drawn(self) -> AbstractContextManager[object]:
         """Draw the bars while the context lasts, if there is a terminal to draw on."""
@@ -178,6 +207,7 @@ def _notes(job: Job, *, is_complete: bool) -> list[str]:
     notes = notes if state.refused else []
     if is_complete:
         url = state.attachment.url if state.attachment else None
+        notes += [f"a copy: {how_to_declare(job.folder)}"] if is_unsure(job.folder) else []
         return [url, *notes] if url else notes
     if job.error:
         return [job.error]

@@ -19,17 +19,20 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 
 from multitrack.trackers import key, registry
+from multitrack.trackers.batches import Item, chunks, needs_client, points
+from multitrack.trackers.copies import is_unsure, see_that_no_original_delivers
 from multitrack.trackers.folder import RUN_ID, Attempt, Phase, RunFolder
 from multitrack.trackers.journal import Corrupt, Entry, JournalReader
 from multitrack.trackers.locks import is_locked
 from multitrack.trackers.origin import directory_of, read_origin
+from multitrack.trackers.place import name_of
 from multitrack.trackers.protocol import (
     METHOD_OF,
     Emit,
@@ -80,8 +83,6 @@ SLOWEST = 100_000
 
 BACKLOG = 64 * 1024
 """Bytes behind the cursor from which on the next batch is not waited for."""
-
-Item: TypeAlias = Entry | Corrupt
 
 _random = random.Random()  # noqa: S311 - spreads retries; the user's generator stays untouched
 
@@ -219,10 +220,10 @@ class Courier:
         """
         entries = self._next_batch()
         if entries:
-            if any(map(_needs_client, entries)):
+            if any(map(needs_client, entries)):
                 self._started()  # before the note: dying here is no record's fault
             self._note_attempt(entries)
-            for chunk in _chunks(entries, self._tracker_type.batch_size):
+            for chunk in chunks(entries, self._tracker_type.batch_size):
                 self._offer(chunk)
         if entries or self._must_flush:
             self._acknowledge()
@@ -254,11 +255,12 @@ class Courier:
         self._note("done")
 
     def _conclude_for_good(self) -> bool:
-        """Tell the outcome, unless another session goes on with the run: its courier will."""
-        is_going_on = self._end is None and _stays_locked(self.run_folder.writer_lock)
-        if not is_going_on:
+        """Tell the outcome, unless the run goes on, in another session or another folder."""
+        run = self.run_folder
+        goes_on = self._end is None and (_stays_locked(run.writer_lock) or is_unsure(run))
+        if not goes_on:
             self.conclude()
-        return not is_going_on
+        return not goes_on
 
     def let_go(self) -> None:
         """Leave the client without telling an outcome; what is left is for another courier."""
@@ -324,7 +326,7 @@ class Courier:
         elif self._tracker_type.placement == "source":
             self._started()
         elif isinstance(record, Metrics):
-            self._started().log_metrics(_points(chunk))
+            self._started().log_metrics(points(chunk))
         elif isinstance(record, Header):
             self._introduce(first, record)
         elif isinstance(record, Artifact) and self.folder.backend in record.withheld_from:
@@ -359,6 +361,8 @@ class Courier:
     def _started(self) -> Tracker:
         if self._tracker is None:
             self._see_that_it_has_an_id()
+            if self.state.attachment:
+                see_that_no_original_delivers(self.run_folder, self.state.place)
             tracker = self._tracker_type(self._settings)
             run = RunInfo(
                 header=self._header,
@@ -367,6 +371,7 @@ class Courier:
                 claimed=self._claimed(),
                 directory=self._directory,
                 is_foreign=self._is_foreign,
+                is_unsure=is_unsure(self.run_folder),
                 emit=self._emit,
             )
             try:
@@ -378,6 +383,7 @@ class Courier:
             self._tracker = tracker
             self.state.seal = key.sign(*self._attachment_parts())
             self.state.told = "running"
+            self.state.place = name_of(self.run_folder)
             self._save()
         return self._tracker
 
@@ -525,33 +531,6 @@ class Courier:
             return
         self.state.phase = phase
         self._save()
-
-
-def _chunks(entries: Iterable[Item], limit: int) -> Iterator[list[Item]]:
-    """Yield runs of consecutive metrics, at most ``limit`` each, and all else one by one."""
-    chunk: list[Item] = []
-    for entry in entries:
-        if not (isinstance(entry, Entry) and isinstance(entry.record, Metrics)):
-            if chunk:
-                yield chunk
-            yield [entry]
-            chunk = []
-            continue
-        chunk.append(entry)
-        if len(chunk) >= limit:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
-
-
-def _needs_client(item: Item) -> bool:
-    return isinstance(item, Entry) and not isinstance(item.record, End)
-
-
-def _points(chunk: Iterable[Item]) -> list[Metrics]:
-    records = [item.record for item in chunk if isinstance(item, Entry)]
-    return [record for record in records if isinstance(record, Metrics)]
 
 
 def _answer_of(error: TrackerError | OSError) -> TrackerError:

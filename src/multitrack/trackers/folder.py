@@ -60,6 +60,7 @@ class CourierState(msgspec.Struct, kw_only=True, omit_defaults=True):
         attachment: how to find the run at the backend.
         seal: this user's signature of the attachment; without it, it is somebody else's word.
         told: the status that the backend was told last.
+        place: the folder in which the courier was at work that knows the attachment.
         pid: the courier's process.
         updated: Unix time of this state, in seconds.
     """
@@ -78,6 +79,7 @@ class CourierState(msgspec.Struct, kw_only=True, omit_defaults=True):
     attachment: Attachment | None = None
     seal: str | None = None
     told: Status | None = None
+    place: str | None = None
     pid: int = 0
     updated: float = 0.0
 
@@ -202,6 +204,7 @@ class RunFolder:
         self.files = self.path / "files"
         self.pruned = self.path / "pruned"
         self.origin = self.path / "origin.json"
+        self.place = self.path / "place.json"
 
     def create(self) -> None:
         """Make the folder, readable by its owner alone."""

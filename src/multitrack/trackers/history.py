@@ -27,6 +27,7 @@ from multitrack.trackers.journal import (
 )
 from multitrack.trackers.locks import is_locked
 from multitrack.trackers.names import merge
+from multitrack.trackers.place import is_copy
 from multitrack.trackers.records import (
     AnyRecord,
     Artifact,
@@ -254,11 +255,11 @@ def status_of(folder: RunFolder, last: Record) -> Status:
     """Return the status of a run whose journal ends with a record.
 
     Without an outcome it is running as long as its writer holds the lock, which the system
-    lets go of when the writer dies, however it dies.
+    lets go of when the writer dies, however it dies. A copy of the folder cannot know of that.
     """
     if isinstance(last, End):
         return last.status
-    return "running" if is_locked(folder.writer_lock) else "killed"
+    return "running" if is_locked(folder.writer_lock) or is_copy(folder) else "killed"
 
 
 def backends_of(folder: RunFolder, report_to: list[str]) -> list[str]:

@@ -203,6 +203,8 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
         directory: where relative paths and places that nobody named lead: where the run ran,
             or where the person is who delivers it. Never use the header's ``cwd`` for that.
         is_foreign: whether somebody else's installation recorded the run.
+        is_unsure: whether this is a copy of the run's folder that holds no outcome: a run that the
+            backend shows as ended is not to be marked as running.
         emit: of a source, while the run is recorded; may be called from any thread. None: there
             is nothing to measure, as for ``multitrack sync``.
     """
@@ -213,6 +215,7 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     claimed: str | None = None
     directory: Path = msgspec.field(default_factory=Path.cwd)
     is_foreign: bool = False
+    is_unsure: bool = False
     emit: Emit | None = None
 
     @property

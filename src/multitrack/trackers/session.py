@@ -16,6 +16,7 @@ from multitrack.trackers.folder import RunFolder
 from multitrack.trackers.journal import Entry, JournalReader, JournalWriter
 from multitrack.trackers.locks import FileLock, LockedError, is_locked
 from multitrack.trackers.origin import write_origin
+from multitrack.trackers.place import note_place
 from multitrack.trackers.protocol import Emit
 from multitrack.trackers.records import AnyRecord, End, EndStatus, Header, Resumed, Status, Stepped
 
@@ -58,6 +59,7 @@ class Session:
         try:
             self._writer = JournalWriter(run.journal)
             self._writer.append(header or _resumed([a.backend for a in assignments]))
+            note_place(run)
             write_origin(run, (header or read_header(run)).run_id)
             self._delivery = Delivery(assignments, mode, emit)
         except BaseException:

@@ -104,7 +104,8 @@ class MLflowTracker(Tracker):
             self._client = MlflowClient(tracking_uri=uri)
             info = find_run(self._client, uri, run, self._settings).info
         self._id = info.run_id
-        self._client.update_run(self._id, status="RUNNING")
+        if not (run.is_unsure and info.status in STATUSES.values()):
+            self._client.update_run(self._id, status="RUNNING")
         self._describe(run.header)
         self._latest = None
         return Attachment(id=self._id, url=store.address(uri, info.experiment_id, self._id))
