@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from multitrack.cli import app
 from multitrack.trackers.folder import RunFolder
 from multitrack.trackers.journal import JournalWriter
+from multitrack.trackers.kept import StoredSettings, sign_settings
 from multitrack.trackers.records import AnyRecord, End, Header, Host, Metrics, spell
 
 START = 1_700_000_000.0
@@ -48,7 +49,10 @@ def multitrack() -> Command:
 
 @pytest.fixture
 def make_run(directory: Path) -> MakeRun:
-    """Write a journal: a header, points of a loss, what else is given, and an outcome."""
+    """Write a journal: a header, points of a loss, what else is given, and an outcome.
+
+    That a run reports to a notebook is signed as `start_run` signs it.
+    """
 
     def make(
         run_id: str = "20231114-221320-000-abc123",
@@ -68,6 +72,9 @@ def make_run(directory: Path) -> MakeRun:
         for record in (*others, *([end] if end else [])):
             writer.append(record)
         writer.close()
+        if "notebook" in header.get("report_to", []):
+            folder.courier("notebook").create()
+            sign_settings(folder, run_id, "notebook", StoredSettings())
         return folder
 
     return make

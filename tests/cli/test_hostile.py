@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 
 import pytest
@@ -102,6 +103,7 @@ def test_links_in_place_of_a_couriers_files_are_not_written_through(multitrack, 
     for run_id in ("folder", "parent", "log", "refused"):
         folder = make_run(run_id, artifact(staged("/x")), report_to=["notebook"])
         courier = folder.courier("notebook")
+        shutil.rmtree(courier.path.parent)
         if run_id == "parent":
             courier.path.parent.symlink_to(target)
             continue

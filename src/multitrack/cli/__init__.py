@@ -16,6 +16,7 @@ from multitrack.cli.import_runs import import_runs
 from multitrack.cli.runs import list_runs
 from multitrack.cli.show import show_run
 from multitrack.cli.sync import deliver
+from multitrack.cli.trust import trust_places
 from multitrack.cli.view import view_runs
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app.command("runs")(list_runs)
 app.command("show")(show_run)
 app.command("view")(view_runs)
 app.command("sync")(deliver)
+app.command("trust")(trust_places)
 app.command("import")(import_runs)
 app.command("export")(export_runs)
 app.command("gc")(collect)

@@ -8,12 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from multitrack.trackers import registry
-from multitrack.trackers.courier import SILENCE
+from multitrack.trackers.courier import SILENCE, read_header
 from multitrack.trackers.folder import CourierState, RunFolder
 from multitrack.trackers.history import UnreadableRunError, glance
+from multitrack.trackers.kept import is_own, kept_settings
 from multitrack.trackers.locks import is_locked
 from multitrack.trackers.process import spawn
-from multitrack.trackers.standing import Standing, standing
+from multitrack.trackers.protocol import Parked
+from multitrack.trackers.standing import Standing, standing, sync_command
 
 STOP_PATIENCE = 10.0
 """Seconds that a courier gets to stop when it is told to."""
@@ -37,12 +39,26 @@ class Job:
         backend: name of the backend.
         goal: bytes of the journal that are to be delivered.
         watch: whether to go on as long as the run does.
+        named: whether a person named the backend; else only the run's folder does.
+
+    Attributes:
+        accepted: places that somebody else's folder names and a person has agreed to.
     """
 
-    def __init__(self, folder: RunFolder, backend: str, goal: int, *, watch: bool = False) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        backend: str,
+        goal: int,
+        *,
+        watch: bool = False,
+        named: bool = True,
+    ) -> None:
         self.folder = folder
         self.backend = backend
         self.error: str | None = None
+        self.accepted: list[str] = []
+        self._is_named = named
         self.goal = goal
         self.is_followed = False
         self.is_watched = watch
@@ -62,10 +78,37 @@ class Job:
             if self._is_served():
                 self._follow()
                 return
+            self.see_that_it_is_trusted()
             registry.require(self.backend)
-            self._process = spawn(self.folder, self.backend, watch=self.is_watched)
+            self._process = spawn(
+                self.folder, self.backend, watch=self.is_watched, accepted=self.accepted
+            )
+        except Parked as answer:
+            self.error = f"{answer.reason}\n    {answer.remedy}"
         except (ImportError, ValueError, TypeError, OSError) as error:
             self.error = str(error)
+
+    def see_that_it_is_trusted(self) -> None:
+        """See that only what this user named, or wrote, decides where the run goes.
+
+        Raises:
+            Parked: something else does.
+            ImportError: the backend's adapter, a third party's, cannot be loaded.
+            ValueError: there is no such backend, or a variable holds what it may not.
+            TypeError: an entry point gives no adapter.
+        """
+        run_id = read_header(self.folder).run_id
+        if not (
+            self._is_named
+            or registry.is_built_in(self.backend)
+            or not registry.is_known(self.backend)
+            or is_own(self.folder, run_id, self.backend)
+        ):
+            raise Parked(
+                f"only a folder that somebody else wrote names {self.backend}, a third party's",
+                f"To run it, type: {sync_command(self.folder, self.backend)}",
+            )
+        kept_settings(self.folder, run_id, self.backend, self.accepted)
 
     def is_over(self) -> bool:
         """Tell whether nothing more happens; take over from a courier that left something."""
@@ -145,7 +188,7 @@ def find_jobs(
                 state = seen.couriers.get(backend) or folder.courier(backend).read_state()
                 one = standing(folder, backend, state, size=seen.size, status=seen.status)
                 if not one.is_complete:
-                    yield Job(folder, backend, seen.size, watch=watch)
+                    yield Job(folder, backend, seen.size, watch=watch, named=bool(to))
 
 
 class Crew:

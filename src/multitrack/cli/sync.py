@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -21,7 +22,9 @@ from multitrack.cli._select import find_targets, short_id
 from multitrack.trackers import registry
 from multitrack.trackers.copies import declare_dead, how_to_declare, is_unsure
 from multitrack.trackers.folder import CourierState, RunFolder
+from multitrack.trackers.kept import UntrustedError
 from multitrack.trackers.locks import LockedError
+from multitrack.trackers.protocol import Parked
 
 POLL = 0.1
 """Seconds between two looks at the couriers."""
@@ -116,6 +119,7 @@ class Sync:
         folders = find_targets(target)
         found = list(find_jobs(folders, names))
         for job in found:
+            self._ask(job)
             self.crew.add(job)
         if not found:
             self._out.print("Everything is delivered.")
@@ -124,6 +128,19 @@ class Sync:
             while self.crew.waiting or self.crew.working:
                 self._step()
         return self._left
+
+    def _ask(self, job: Job) -> None:
+        """Show where somebody else's folder would go, and ask, if there is somebody to answer."""
+        if not (self._out.is_terminal and sys.stdin.isatty()):
+            return
+        try:
+            job.see_that_it_is_trusted()
+        except UntrustedError as answer:
+            self._out.print(f"{answer.reason}.", soft_wrap=True)
+            if typer.confirm("Deliver there?", default=False):
+                job.accepted = answer.places
+        except (Parked, ImportError, ValueError, TypeError, OSError):
+            return  # told when the job starts
 
     def watch(self, target: str | None, names: list[str]) -> int:
         """Deliver what is there and what comes, until Ctrl-C; return how many are left then."""

@@ -28,7 +28,7 @@ import msgspec
 from multitrack.trackers import key, registry
 from multitrack.trackers.batches import Item, chunks, needs_client, points
 from multitrack.trackers.copies import is_unsure, see_that_no_original_delivers
-from multitrack.trackers.folder import RUN_ID, Attempt, Phase, RunFolder
+from multitrack.trackers.folder import RUN_ID, Attempt, CourierState, Phase, RunFolder
 from multitrack.trackers.journal import Corrupt, Entry, JournalReader
 from multitrack.trackers.locks import is_locked
 from multitrack.trackers.origin import directory_of, read_origin
@@ -156,11 +156,8 @@ class Courier:
             self.state.mark = self.state.attempt = None
 
     def _is_attachment_ours(self) -> bool:
-        return key.is_signed(self.state.seal, *self._attachment_parts())
-
-    def _attachment_parts(self) -> tuple[Any, ...]:
-        about = msgspec.to_builtins(self.state.attachment)
-        return ("attachment", self._header.run_id, self.folder.backend, about)
+        parts = _attachment_parts(self.state, self._header.run_id, self.folder.backend)
+        return key.is_signed(self.state.seal, *parts)
 
     def _see_that_a_foreign_run_is_whole(self) -> None:
         """Begin again where somebody else delivered to who knows what, if that does no harm."""
@@ -381,7 +378,7 @@ class Courier:
                 tracker.abandon()
                 raise answer from error
             self._tracker = tracker
-            self.state.seal = key.sign(*self._attachment_parts())
+            sign_attachment(self.state, self._header.run_id, self.folder.backend)
             self.state.told = "running"
             self.state.place = name_of(self.run_folder)
             self._save()
@@ -551,6 +548,15 @@ def _stays_locked(path: Path) -> bool:
             return False
         time.sleep(0.1)
     return True
+
+
+def sign_attachment(state: CourierState, run_id: str, backend: str) -> None:
+    """Sign how a run is found again at a backend, so that later couriers take it from there."""
+    state.seal = key.sign(*_attachment_parts(state, run_id, backend))
+
+
+def _attachment_parts(state: CourierState, run_id: str, backend: str) -> tuple[Any, ...]:
+    return ("attachment", run_id, backend, msgspec.to_builtins(state.attachment))
 
 
 def read_header(run: RunFolder) -> Header:

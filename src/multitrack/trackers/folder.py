@@ -125,15 +125,23 @@ class CourierFolder:
         Raises:
             OSError: a link stands in its place, which would lead what is written elsewhere.
         """
-        for path in (self.path, self.path.parent):
-            if path.is_symlink():
-                raise OSError(f"{path} is a link: a courier writes only within its run's folder")
+        if link := self._link():
+            raise OSError(f"{link} is a link: a courier works only within its run's folder")
         make_private(self.path)
+
+    def _link(self) -> Path | None:
+        """Return what is a link on the way to this folder, which then is not the run's."""
+        return next((path for path in (self.path, self.path.parent) if path.is_symlink()), None)
+
+    def _read(self, path: Path) -> bytes:
+        if link := self._link():
+            raise FileNotFoundError(errno.ENOENT, "it is a link", str(link))
+        return read_file(path)
 
     def read_state(self) -> CourierState:
         """Return the stored state; a fresh one if there is none, or none that can be read."""
         try:
-            return msgspec.json.decode(read_file(self.state), type=CourierState)
+            return msgspec.json.decode(self._read(self.state), type=CourierState)
         except FileNotFoundError:
             return CourierState()
         except msgspec.DecodeError as error:  # torn by a loss of power
@@ -147,7 +155,7 @@ class CourierFolder:
     def read_settings(self) -> dict[str, Any]:
         """Return the settings that the run was started with; none of them is a secret."""
         try:
-            values: dict[str, Any] = msgspec.json.decode(read_file(self.settings), type=dict)
+            values: dict[str, Any] = msgspec.json.decode(self._read(self.settings), type=dict)
         except FileNotFoundError:
             return {}
         return values
@@ -179,7 +187,7 @@ class CourierFolder:
     def read_refused(self) -> list[Refusal]:
         """Return what was set aside, in order; lines torn by a loss of power are left out."""
         try:
-            lines = read_file(self.refused).splitlines()
+            lines = self._read(self.refused).splitlines()
         except FileNotFoundError:
             return []
         refusals = []
@@ -207,8 +215,15 @@ class RunFolder:
         self.place = self.path / "place.json"
 
     def create(self) -> None:
-        """Make the folder, readable by its owner alone."""
+        """Make the folder, readable by its owner alone.
+
+        Raises:
+            OSError: a link stands where what is staged goes, and would lead it elsewhere.
+        """
         self.path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        for path in (self.files, self.files / "media", self.files / "artifacts"):
+            if path.is_symlink():
+                raise OSError(f"{path} is a link: a run's files stay within its folder")
 
     def courier(self, backend: str) -> CourierFolder:
         """Return the folder of one backend's courier."""
@@ -217,9 +232,10 @@ class RunFolder:
     def couriers(self) -> list[CourierFolder]:
         """Return the couriers that ever worked for this run, by name."""
         folder = self.path / "couriers"
-        if not folder.is_dir():
+        if not folder.is_dir() or folder.is_symlink():
             return []
-        return [CourierFolder(path) for path in sorted(folder.iterdir()) if path.is_dir()]
+        found = (path for path in sorted(folder.iterdir()) if not path.is_symlink())
+        return [CourierFolder(path) for path in found if path.is_dir()]
 
     @property
     def exists(self) -> bool:

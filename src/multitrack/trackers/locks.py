@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from multitrack.trackers.folder import FILE_MODE
+from multitrack.trackers.folder import FILE_MODE, NO_LINK
 
 logger = logging.getLogger("multitrack")
 
@@ -53,10 +53,10 @@ class FileLock:
 
         Raises:
             LockedError: another holder has it.
-            OSError: the file cannot be opened.
+            OSError: the file cannot be opened, or is a link, which may lead anywhere.
         """
         deadline = time.monotonic() + self._timeout
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, FILE_MODE)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | NO_LINK, FILE_MODE)
         with ExitStack() as stack:
             stack.callback(os.close, descriptor)
             while not _try(descriptor, self._path):
@@ -95,7 +95,8 @@ def is_locked(path: Path) -> bool:
     Those who ask share the lock for an instant, so that they do not take each other for a holder.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # nobody may ever open a pipe
+        # nobody may ever open a pipe
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | NO_LINK)
     except OSError:
         return False
     try:

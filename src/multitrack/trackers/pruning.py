@@ -7,15 +7,18 @@ unless that backend can never hold such a record and another one does.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 from multitrack.trackers import registry
+from multitrack.trackers.courier import read_header
 from multitrack.trackers.folder import RunFolder, replace_file
 from multitrack.trackers.history import glance
 from multitrack.trackers.journal import Entry, JournalReader
+from multitrack.trackers.kept import is_own
 from multitrack.trackers.locks import FileLock, LockedError
 from multitrack.trackers.protocol import METHOD_OF, Unsupported
 from multitrack.trackers.records import AnyRecord, Artifact, files_of
@@ -54,7 +57,7 @@ def find_unneeded(run: RunFolder) -> Unneeded:
     """
     _check_is_no_link(run)
     _check_is_delivered(run)
-    staged = [path for path in run.files.rglob("*") if path.is_file() and not path.is_symlink()]
+    staged = _staged(run)
     needed = _needed(run) if staged else set()
     files = [path for path in staged if path.relative_to(run.path).as_posix() not in needed]
     stats = [path.lstat() for path in files]
@@ -79,7 +82,8 @@ def prune(run: RunFolder) -> Unneeded:
                 path.unlink(missing_ok=True)
     except LockedError:
         raise KeptError("a process writes to it") from None
-    _remove_empty_folders(run.files)
+    if not run.files.is_symlink():
+        _remove_empty_folders(run.files)
     return found
 
 
@@ -88,6 +92,14 @@ def _check_is_no_link(run: RunFolder) -> None:
     for path in (run.path, run.files):
         if path.is_symlink():
             raise KeptError(f"{path} is a link, and files are only removed where they lie")
+
+
+def _staged(run: RunFolder) -> list[Path]:
+    """Return the plain files among a run's; no link is followed."""
+    if run.files.is_symlink():
+        return []
+    found = (Path(folder, name) for folder, _, names in os.walk(run.files) for name in names)
+    return [path for path in found if path.is_file() and not path.is_symlink()]
 
 
 def _check_is_delivered(run: RunFolder) -> None:
@@ -108,7 +120,7 @@ def _needed(run: RunFolder) -> set[str]:
         file.path
         for record, offset in _records(run)
         for file in files_of(record)
-        if not _is_held(record, offset, refused)
+        if not _is_held(run, record, offset, refused)
     }
 
 
@@ -119,15 +131,17 @@ def _refused(run: RunFolder, backend: str) -> set[int]:
     return {refusal.offset for refusal in refusals}
 
 
-def _is_held(record: AnyRecord, offset: int, refused: dict[str, set[int]]) -> bool:
+def _is_held(run: RunFolder, record: AnyRecord, offset: int, refused: dict[str, set[int]]) -> bool:
     """Tell whether a record's files are where they shall be: with one backend at least."""
     withheld = record.withheld_from if isinstance(record, Artifact) else []
-    wanting = [b for b in refused if b not in withheld and not _never_holds(b, record)]
+    wanting = [b for b in refused if b not in withheld and not _never_holds(run, b, record)]
     return bool(wanting) and all(offset not in refused[backend] for backend in wanting)
 
 
-def _never_holds(backend: str, record: AnyRecord) -> bool:
+def _never_holds(run: RunFolder, backend: str, record: AnyRecord) -> bool:
     try:
+        if not registry.is_built_in(backend) and not is_own(run, read_header(run).run_id, backend):
+            return False  # a folder's word is no reason to load somebody's code
         tracker = registry.load(backend)
     except (ImportError, ValueError, TypeError):  # not installed here: who knows
         return False
@@ -145,6 +159,7 @@ def _records(run: RunFolder) -> Iterator[tuple[AnyRecord, int]]:
 
 def _remove_empty_folders(files: Path) -> None:
     """Remove the folders that hold nothing any more, the innermost first."""
-    for folder in sorted(files.rglob("*"), reverse=True):
-        if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+    for parent, _, _ in os.walk(files, topdown=False):
+        folder = Path(parent)
+        if folder != files and not any(folder.iterdir()):
             folder.rmdir()

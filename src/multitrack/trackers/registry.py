@@ -49,6 +49,15 @@ def is_known(name: str | None) -> bool:
     return name is not None and canonical(name) in names()
 
 
+def is_built_in(name: str) -> bool:
+    """Tell whether a backend is one of ours: nothing of a third party is loaded for it.
+
+    >>> is_built_in("mlflow"), is_built_in("somebody-elses")
+    (True, False)
+    """
+    return canonical(name) in _built_in()
+
+
 def load(name: str) -> type[Tracker]:
     """Return the Tracker class of a backend; its client is not imported.
 
