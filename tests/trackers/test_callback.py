@@ -326,6 +326,14 @@ def test_model_without_configuration(loop, records):
     assert list(records(one.callback.run, Header)[0].config) == ["args"]
 
 
+class OddConfig:
+    def to_dict(self):
+        raise RuntimeError("no")
+
+    def __str__(self):
+        return "an odd one"
+
+
 @dataclasses.dataclass
 class Width:
     width: int = 7
@@ -359,6 +367,8 @@ def test_a_models_config_may_be_anything_with_names(config):
 @pytest.mark.parametrize(
     "model",
     [
+        SimpleNamespace(config=OddConfig()),
+        SimpleNamespace(peft_config=OddConfig()),
         SimpleNamespace(config="tiny"),
         SimpleNamespace(config=3),
         Refusing("config"),
@@ -375,6 +385,11 @@ def test_an_odd_model_costs_no_argument(loop, records, model, names):
     kept = header.config if names == "flat" else header.config["args"]
     assert kept["learning_rate"] == 0.1
     assert "seed" in str(header.config)
+
+
+def test_a_config_that_cannot_be_described_is_its_text():
+    model = SimpleNamespace(config=OddConfig())
+    assert configuration({}, model, None) == {"args": {}, "model": {"config": "an odd one"}}
 
 
 def test_adapters_of_a_model_are_recorded():

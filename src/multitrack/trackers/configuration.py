@@ -6,8 +6,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
-from multitrack.trackers.outcomes import one_line
-from multitrack.trackers.values import as_tree
+from multitrack.trackers.texts import Unread, attempt, text_of
+from multitrack.trackers.values import take_tree
 
 logger = logging.getLogger("multitrack")
 
@@ -51,29 +51,41 @@ def _facts(model: Any) -> Mapping[str, Any]:
 
 
 def _count(model: Any) -> int | None:
-    """Return how many parameters a model has; None if it cannot say."""
+    """Return how many parameters a model has; None if it cannot say, as while it is lazy."""
     parameters = _attribute(model, "parameters")
-    try:
-        return sum(int(one.numel()) for one in parameters()) if callable(parameters) else None
-    except Exception as error:  # lazy ones have no size yet, and other models other parameters
-        logger.warning("the model's parameters were not counted: %s", one_line(error))
+    if not callable(parameters):
         return None
+    count = attempt(lambda: sum(int(one.numel()) for one in parameters()))
+    return None if _is_unread(count, "number of parameters") else count
 
 
 def _attribute(model: Any, name: str) -> Any:
     """Return an attribute of a model; None if it has none, or one that cannot be read."""
-    try:
-        return getattr(model, name, None)
-    except Exception as error:
-        logger.warning("the model's %s was not recorded: %s", name, one_line(error))
-        return None
+    value = attempt(getattr, model, name, None)
+    return None if _is_unread(value, name) else value
+
+
+def _is_unread(value: Any, what: str) -> bool:
+    """Tell whether something of a model could not be read, and say so."""
+    if not isinstance(value, Unread):
+        return False
+    logger.warning("the model's %s was not recorded: %s", what, value.reason)
+    return True
 
 
 def _named(value: Any, name: str) -> Mapping[str, Any]:
     """Return the values that something holds by name; what names nothing has the name given."""
-    try:
-        return as_tree(value)
-    except Exception:
-        attributes = getattr(value, "__dict__", {})
-        public = {key: attributes[key] for key in attributes if not key.startswith("_")}
-        return public or {name: value}
+    taken = attempt(take_tree, value, name)
+    if isinstance(taken, Unread):
+        return _public(value) or {name: value}
+    for place, reason in taken.refused.items():
+        logger.warning("not recorded: %s: %s", place, reason)
+    return taken.tree or ({name: text_of(value)} if taken.refused else {})
+
+
+def _public(value: Any) -> dict[str, Any]:
+    """Return the attributes of a plain object, but those that are its own affair."""
+    attributes = attempt(vars, value)
+    if isinstance(attributes, Unread):
+        return {}
+    return {name: attributes[name] for name in attributes if not name.startswith("_")}
