@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator, tracking
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from multitrack.compat.accelerate import MultitrackTracker
+from multitrack.trackers.history import read_history
 from multitrack.trackers.run import Run
 
 
@@ -83,6 +86,117 @@ def test_pictures_and_tables(options, stored, histories):
     [history] = histories()
     assert history.media["table", "errors"] == 1
     assert not history.refused
+
+
+GREY, COLOUR = np.zeros((5, 6), np.uint8), np.zeros((5, 6, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        (GREY, ["im"]),
+        (COLOUR, ["im"]),
+        (COLOUR.transpose(2, 0, 1), ["im"]),
+        (np.zeros((64, 64, 3), np.uint8), ["im"]),
+        (torch.zeros(3, 5, 6), ["im"]),
+        (torch.zeros(5, 6), ["im"]),
+        (Image.new("L", (4, 4)), ["im"]),
+        (GREY.tolist(), ["im"]),
+        (COLOUR.tolist(), ["im"]),
+        ([GREY], ["im/0"]),
+        ([COLOUR, torch.zeros(3, 5, 6), Image.new("L", (4, 4))], ["im/0", "im/1", "im/2"]),
+        ((GREY, GREY), ["im/0", "im/1"]),
+        (np.zeros((2, 5, 6, 3)), ["im/0", "im/1"]),
+        (torch.zeros(2, 3, 5, 6), ["im/0", "im/1"]),
+        (torch.zeros(2, 1, 5, 6), ["im/0", "im/1"]),
+        (np.zeros((7, 5, 6)), [f"im/{number}" for number in range(7)]),
+        (iter([GREY, GREY]), ["im/0", "im/1"]),
+    ],
+    ids=lambda given: f"{type(given).__name__}{getattr(given, 'shape', '')}",
+)
+def test_one_picture_is_one_and_a_batch_is_several(tmp_path, given, names):
+    tracker = MultitrackTracker(report_to="none", dir=tmp_path)
+    tracker.log_images({"im": given}, step=3)
+    tracker.finish()
+    history = read_history(tracker.run.folder)
+    assert dict(history.media) == {("image", name): 1 for name in names}
+    assert not history.refused
+
+
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+METHODS = [
+    *("log", "log_images", "log_figure", "log_artifact", "log_artifacts", "log_table"),
+    "store_init_configuration",
+]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from(METHODS), st.lists(ODD, min_size=1, max_size=2), st.dictionaries(st.text(), ODD)
+)
+def test_nothing_that_is_logged_raises(odd_tracker, method, values, kwargs):
+    kwargs.pop("self", None)
+    getattr(odd_tracker, method)(*(values * 2)[: 2 if method == "log_figure" else 1], **kwargs)
+
+
+@pytest.fixture(scope="module")
+def odd_tracker(tmp_path_factory):
+    tracker = MultitrackTracker(report_to="none", dir=tmp_path_factory.mktemp("odd"))
+    tracker.start()
+    yield tracker
+    tracker.finish()
+
+
+def test_figures_and_artifacts(options, histories, tmp_path):
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    (tmp_path / "plots").mkdir()
+    (tmp_path / "plots" / "one.txt").write_text("1")
+    accelerator = make(options)
+    tracker = accelerator.get_tracker("multitrack")
+    tracker.log_figure(figure, "confusion.png", dpi=10)
+    tracker.log_artifact(str(tmp_path / "plots" / "one.txt"))
+    tracker.log_artifact(tmp_path / "plots" / "one.txt", "notes", kind="note")
+    tracker.log_artifacts(str(tmp_path / "plots"))
+    tracker.log_artifacts(tmp_path / "plots", artifact_path="all")
+    accelerator.end_training()
+    [history] = histories()
+    assert history.media["figure", "confusion.png"] == 1
+    found = [(artifact.name, artifact.kind, artifact.folder) for artifact in history.artifacts]
+    assert found == [
+        ("one.txt", "file", False),
+        ("notes/one.txt", "note", False),
+        ("plots", "file", True),
+        ("all", "file", True),
+    ]
+    assert list(history.refused) == ["log_figure(dpi=)"]
+
+
+def test_options_of_other_trackers_are_told_once(options, histories, caplog):
+    accelerator = make(options)
+    for step in range(3):
+        kwargs = {"multitrack": {"commit": False, "epoch": step}}
+        accelerator.log({"loss": 1.0}, step=step, log_kwargs=kwargs)
+    accelerator.end_training()
+    [history] = histories()
+    assert list(history.series["loss"].steps) == [0, 1, 2]
+    assert sum("log(commit=)" in record.message for record in caplog.records) == 1
+
+
+def test_after_the_end_another_run_begins(options, histories):
+    accelerator = make(options | {"report_to": "none", "settings": None}, {"fold": 0})
+    accelerator.log({"loss": 0.0}, step=0)
+    accelerator.end_training()
+    accelerator.trackers = []
+    accelerator.init_trackers("digits", config={"fold": 1})
+    accelerator.log({"loss": 1.0}, step=0)
+    accelerator.end_training()
+    runs = histories()
+    assert [history.params for history in runs] == [{"fold": 0}, {"fold": 1}]
+    assert [list(history.series["loss"].steps) for history in runs] == [[0], [0]]
 
 
 def test_the_run_is_what_unwrapping_gives(options):

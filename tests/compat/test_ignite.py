@@ -122,3 +122,19 @@ def test_two_ranks_are_one_run(program, torchrun, stored, histories):
     assert points["train/output"] == [(1, 1.0), (2, 1.0)]
     [history] = histories()
     assert history.status == "finished"
+
+
+def test_a_step_that_is_no_number_is_named(options, histories):
+    trainer, logger = make_trainer(), MultitrackLogger(**options)
+    logger.attach_output_handler(
+        trainer,
+        Events.ITERATION_COMPLETED,
+        tag="train",
+        output_transform=lambda output: output,
+        global_step_transform=lambda *_: "a",
+    )
+    trainer.run([1, 2])
+    logger.close()
+    [history] = histories()
+    assert len(history.series["train/loss"].steps) == 2  # each still has a step of its own
+    assert history.refused == {"step": "step must be a whole number, not 'a'"}

@@ -121,3 +121,41 @@ def test_other_ranks_record_nothing(options, histories, monkeypatch):
 def test_mistakes_are_told_before_training(wrong, message):
     with pytest.raises((ValueError, TypeError), match=message):
         MultitrackCallback(**wrong)
+
+
+def test_another_model_has_a_run_of_its_own(callback, histories):
+    """As in a k-fold loop; what goes on with a model that was trained stays in its run."""
+    model = make_model()
+    fit(model, [callback])
+    model.evaluate(X, Y, verbose=0, callbacks=[callback])
+    fit(make_model(), [callback], epochs=1)
+    callback.run.finish()
+    first, second = histories()
+    assert list(first.series["train/loss"].steps) == [4, 8]
+    assert list(first.series["test/loss"].steps) == [8]
+    assert list(second.series["train/loss"].steps) == [4]
+    assert (first.status, second.status) == ("finished", "finished")
+
+
+def test_names_with_a_slash_have_their_split(callback, histories):
+    class Adds(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs.update({"rewards/chosen": 1.0, "val_rewards/chosen": 2.0})
+
+    fit(make_model(), [Adds(), callback])
+    [history] = histories()
+    assert {"train/rewards/chosen", "eval/rewards/chosen"} <= set(history.series)
+
+
+class OwnSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    def __call__(self, step):
+        return 0.1
+
+
+def test_what_cannot_be_described_costs_nothing_else(callback, histories):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(OwnSchedule()), loss="mse")
+    fit(model, [callback])
+    [history] = histories()
+    assert history.params["args"]["epochs"] == 2
+    assert history.status == "finished"

@@ -70,6 +70,7 @@ class LateRun:
             check_options([], **{**checked, "settings": None})  # the run's journal has the rest
         else:
             check_options(registry.resolve(options.get("report_to")), **checked)
+        self._is_given = bool(options.get("run_id"))
         self.id = options.get("run_id") or new_run_id()
         self.run: Run | None = None
         self._arguments: dict[str, Any] = {
@@ -85,6 +86,19 @@ class LateRun:
         if self.run is None:
             self.run = start_run(**self._arguments)
         return self.run
+
+    def begin_anew(self) -> None:
+        """Let another run begin next, if this one has begun and was not asked for by its id."""
+        if self.run is not None and not self._is_given:
+            self.leave()
+            self.id = self._arguments["run_id"] = new_run_id()
+            self._handled_before = sys.exc_info()[1]
+
+    def leave(self) -> None:
+        """Let go of the run, which ends as was said last; its couriers end by themselves."""
+        if self.run is not None:
+            self.run.finish(timeout=0, quiet=True)
+            self.run = None
 
     @property
     def is_recorded(self) -> bool:
@@ -114,7 +128,5 @@ class LateRun:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the run to the process that this object is sent to."""
-        if self.run is not None:
-            self.run.finish(timeout=0, quiet=True)
-            self.run = None
+        self.leave()
         return {**self.__dict__, "_handled_before": None}

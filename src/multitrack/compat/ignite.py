@@ -23,6 +23,7 @@ from ignite.handlers.base_logger import (
 
 from multitrack.compat._failures import announce_failures
 from multitrack.compat._late import LateRun, RunOptions
+from multitrack.compat._refusing import log_row
 from multitrack.trackers.outcomes import outcome_of
 from multitrack.trackers.run import Run
 
@@ -100,10 +101,7 @@ class OutputHandler(BaseOutputHandler):
             return
         step = self.global_step_transform(engine, event_name)
         row = self._setup_output_metrics_state_attrs(engine, log_text=True, key_tuple=False)
-        texts = {key: value for key, value in row.items() if isinstance(value, str)}
-        run.log({key: row[key] for key in row if key not in texts}, step)
-        for key, text in texts.items():
-            run.log_text(key, text, step)
+        log_row(run, row, step)
 
 
 class OptimizerParamsHandler(BaseOptimizerParamsHandler):

@@ -19,6 +19,7 @@ from multitrack.compat._late import LateRun, RunOptions
 from multitrack.trackers.callback import rename
 from multitrack.trackers.outcomes import outcome_of
 from multitrack.trackers.run import Run
+from multitrack.trackers.texts import Unread, attempt, text_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -29,7 +30,8 @@ class MultitrackCallback(keras.callbacks.Callback):
 
     Steps are batches, counted on when a model is trained again or after it was loaded. Each
     epoch's metrics are ``train/…``, those of its validation data ``eval/…``, and those of
-    ``model.evaluate`` are ``test/…``; all with one callback belong to one run. Keras has no event
+    ``model.evaluate`` are ``test/…``; all with one callback belong to one run, unless another model
+    begins to be trained, such as that of the next fold: it has a run of its own. Keras has no event
     for training that fails: this callback wraps ``keras.Model.fit`` once, so that a run which
     raises or is interrupted gets its status at once. Of several processes that ``torchrun``
     starts, the one with rank 0 records.
@@ -64,6 +66,7 @@ class MultitrackCallback(keras.callbacks.Callback):
         self._log_every = log_every
         self._step = self._before_epoch = 0
         self._epoch: float | None = None
+        self._trained: Any = lambda: None
         announce_failures(keras.Model, "fit", _tell_callbacks)
 
     @property
@@ -76,6 +79,10 @@ class MultitrackCallback(keras.callbacks.Callback):
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Begin the run, or go on with it."""
         _training[self] = self.model
+        if self._trained() not in {None, self.model} and not _steps_done(self.model):
+            self._late.begin_anew()
+            self._step, self._epoch = 0, None
+        self._trained = weakref.ref(self.model)
         self._step = max(self._step, _steps_done(self.model))
         if self._records:
             self._late.begin().log_params(_configuration(self.model, self.params))
@@ -147,8 +154,10 @@ def _configuration(model: Any, params: Mapping[str, Any]) -> dict[str, Any]:
     """Return what ``fit`` and ``compile`` were given, and the model's size."""
     arguments = {key: params.get(key) for key in ("epochs", "steps")}
     if optimizer := getattr(model, "optimizer", None):
-        arguments["optimizer"] = optimizer.get_config()
+        config = attempt(optimizer.get_config)  # of a user's own schedule, too
+        arguments["optimizer"] = text_of(optimizer) if isinstance(config, Unread) else config
     facts = {"name": model.name}
-    if model.built:
-        facts["num_parameters"] = model.count_params()
+    count = attempt(model.count_params) if model.built else None
+    if isinstance(count, int):
+        facts["num_parameters"] = count
     return {"args": arguments, "model": facts}

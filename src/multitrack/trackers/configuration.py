@@ -56,7 +56,8 @@ def _count(model: Any) -> int | None:
     if not callable(parameters):
         return None
     count = attempt(lambda: sum(int(one.numel()) for one in parameters()))
-    return None if _is_unread(count, "number of parameters") else count
+    _is_unread(count, "number of parameters")
+    return count if isinstance(count, int) else None
 
 
 def _attribute(model: Any, name: str) -> Any:
