@@ -253,8 +253,7 @@ class TrackingCallback:
         if _is_trial(state) or (was_over and not state.global_step and not self._is_given):
             self.run_id = None
         if self.run_id != run.id:  # a checkpoint may name another, too
-            status = "finished" if run.status == "running" else run.status
-            run.finish(status, timeout=0, quiet=True)  # its couriers end by themselves
+            run.finish(timeout=0, quiet=True)  # as was said last; its couriers end by themselves
             self.run = self._checkpoint = None
 
     def _begun(self, args: Any, state: Any, model: Any) -> Run:
