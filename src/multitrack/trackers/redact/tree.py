@@ -1,0 +1,72 @@
+"""Secrets in nested values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from multitrack.trackers.redact.command import redact_command
+from multitrack.trackers.redact.names import Kind, is_plain_value, kind_of
+from multitrack.trackers.redact.spans import REDACTED
+from multitrack.trackers.redact.text import redact_text
+
+
+def redact_tree(value: Any, name: str = "") -> Any:
+    """Return a copy of a nested value without its secrets.
+
+    Texts under a name that looks secret are replaced, at any depth; empty values, numbers and words
+    such as ``none`` stay, since they are no secrets. In all other texts, names included, secrets
+    are replaced as in `redact_text`.
+    """
+    return _redacted(value, kind_of(name) if name else Kind.PLAIN)
+
+
+def _redacted(value: Any, kind: Kind) -> Any:
+    if isinstance(value, str):
+        return _redacted_text(value, kind)
+    if isinstance(value, dict):
+        return _redacted_mapping(value, kind)
+    if isinstance(value, list | tuple):
+        return _redacted_list(value, kind)
+    return value if is_plain_value(value, kind) else REDACTED
+
+
+def _redacted_text(text: str, kind: Kind) -> str:
+    if kind and not is_plain_value(text, kind):
+        return REDACTED
+    return redact_text(text)
+
+
+def _redacted_mapping(mapping: Mapping[Any, Any], kind: Kind) -> dict[Any, Any]:
+    named = _name_in(mapping)
+    result: dict[Any, Any] = {}
+    for key, value in mapping.items():
+        own = kind_of(key) if isinstance(key, str) else Kind.PLAIN
+        if named and key in _VALUE:
+            own = max(own, named)
+        shown = redact_text(key) if isinstance(key, str) else key
+        if shown != key and shown in result:  # both are kept
+            shown = f"{shown} ({len(result)})"
+        result[shown] = _redacted(value, own if own > kind else kind)
+    return result
+
+
+_NAME, _VALUE = ("name", "key", "Name", "Key"), ("value", "Value")
+
+
+def _name_in(mapping: Mapping[Any, Any]) -> Kind:
+    """Return the kind of ``{"name": "API_KEY", "value": ...}``, as containers' variables are."""
+    if not any(value in mapping for value in _VALUE):
+        return Kind.PLAIN
+    names = [mapping[name] for name in _NAME if isinstance(mapping.get(name), str)]
+    return max(map(kind_of, names), default=Kind.PLAIN)
+
+
+def _redacted_list(values: list[Any] | tuple[Any, ...], kind: Kind) -> list[Any]:
+    if not kind and all(type(value) is str for value in values):
+        return redact_command(values)
+    if not kind and len(values) == 2 and isinstance(values[0], str):  # noqa: PLR2004 - a pair
+        named = kind_of(values[0])
+        kind = named if named >= Kind.SECRET else kind
+        return [_redacted_text(values[0], Kind.PLAIN), _redacted(values[1], kind)]
+    return [_redacted(value, kind) for value in values]
