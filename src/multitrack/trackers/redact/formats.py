@@ -52,7 +52,9 @@ _IN_WORDS = ("eyJ", "ghp_", "gho_", "github_", "glpat-", "AIza", "pypi-", "wandb
 """Those that are known even with a letter or digit before them."""
 _SCHEMES = ("earer ", "EARER ", "asic ", "ASIC ")
 
-_SCHEME = re.compile(r"(?:bearer +([\w.~+/\-]{16,}=*)|basic +([A-Za-z0-9+/]{8,}={0,2}))", re.I)
+_SCHEME = re.compile(
+    r"(?:bearer +([\w.~+/\-]{16,}=*)|basic +([A-Za-z0-9+/]{8,}={0,2}))", re.IGNORECASE
+)
 _DIGIT = re.compile(r"\d")
 LONG = 32
 """Characters from which on a word behind ``Bearer`` needs no digit to be a key."""

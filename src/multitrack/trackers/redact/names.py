@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Any
 
@@ -60,13 +61,13 @@ _PHRASES = (
 _SERVICES = _set(
     "aim airtable anthropic anyscale aws azure azureml bedrock bitbucket bot ci claude clearml "
     "cloudflare cohere comet dagshub databricks datadog deepseek discord docker dropbox dvc "
-    "elastic fal fireworks firebase gcp gemini gh git gitea github gitlab google grafana groq hf "
-    "hub hubs huggingface jenkins jira k8s kaggle kube langchain langfuse langsmith lightning "
-    "linear mailgun mistral mlflow modal mongo neptune ngc ngrok notion npm nvidia okta openai "
-    "openrouter paperspace perplexity pinecone postgres posthog pypi qdrant redis registry "
-    "replicate roboflow runpod s3 salesforce sentry serper shopify slack snowflake stripe supabase "
-    "swanlab tavily telegram together trackio twilio twitter vault vercel voyage wandb weaviate "
-    "xai zilliz"
+    "elastic fal firebase fireworks gcp gemini gh git gitea github gitlab google grafana groq "
+    "hf hub hubs huggingface jenkins jira k8s kaggle kube langchain langfuse langsmith "
+    "lightning linear mailgun mistral mlflow modal mongo neptune ngc ngrok notion npm nvidia "
+    "okta openai openrouter paperspace perplexity pinecone postgres posthog pypi qdrant redis "
+    "registry replicate roboflow runpod s3 salesforce sentry serper shopify slack snowflake "
+    "stripe supabase swanlab tavily telegram together trackio twilio twitter vault vercel "
+    "voyage wandb weaviate xai zilliz"
 )
 _KEY_OWNERS = _SERVICES | _set(
     "access account admin api auth client consumer decryption deploy encryption gpg hmac host "
@@ -75,41 +76,46 @@ _KEY_OWNERS = _SERVICES | _set(
 )
 _PLAIN_KEYS = _set(
     "answer attention attn batch bucket cache class column compound config data dataset dict fg "
-    "filter flax foreign group hash image index input item join key label lookup loss main map mask "
-    "message meta metric monitor name object order output parent partition path primary prng "
-    "prompt public query random reward rng row search shard sort source state str sub system "
-    "target text unique value"
+    "filter flax foreign group hash image index input item join key label lookup loss main map "
+    "mask message meta metric monitor name object order output parent partition path primary "
+    "prng prompt public query random reward rng row search shard sort source state str sub "
+    "system target text unique value"
 )
 _TOKEN_OWNERS = _SERVICES | _set(
     "access account admin api app auth bearer ci client console consul csrf deploy deployment "
     "dev device hub id identity jwt login management master my new notebook oauth oauth2 "
     "personal private project publish pull push read refresh registration registry repo runner "
-    "sas secret security server service session sso upload user web webhook workspace write xsrf"
+    "sas secret security server service session sso upload user web webhook workspace write "
+    "xsrf"
 )
 _TEXT_TOKENS = _set(
-    "action added additional all answer asr assistant attention audio batch begin bin bit boa boi "
-    "boq bos bov byte cached chat chosen class classification cls code column completion context "
-    "control corrupted count cross current decode decoded decoder document draft dummy empty "
-    "encoded encoder end entity eoa eoi eom eos eot eov eval expert extra eye fim fill final first "
-    "forced frame free function future gen generated generation grid group hidden history ignore "
-    "ignored im image img indicator infill input instruction kv label lang language last latent "
-    "learnable len length line location logit mask masked max mean media memory merged "
-    "message min mm modality move n next no nospeech nonspeaker non null num number object observation "
-    "other output pad padded padding page patch per pixel placeholder plan policy pos position "
-    "post pre predicted prefix prefill prefix prev previous prompt proposal protein query "
-    "question reason reasoned reasoning register rejected replace response reward role rollout "
-    "row scene seen segment sentinel sep separator seq sequence skip skipped smile soft "
-    "sos sot spatial speaker special speculative speech split start stop sub subword suffix "
-    "summary suppress system tab table tag target task text thinking think thought tile time "
-    "timestamp tool tools top total tps train trained training trainable transition turn type "
-    "unk unknown unused valid validation vid video view vision visual vocab vocabulary warmup "
-    "whisper window word"
+    "action added additional all answer asr assistant attention audio batch begin bin bit boa "
+    "boi boq bos bov byte cached chat chosen class classification cls code column completion "
+    "context control corrupted count cross current decode decoded decoder document draft dummy "
+    "empty encoded encoder end entity eoa eoi eom eos eot eov eval expert extra eye fill fim "
+    "final first forced frame free function future gen generated generation grid group hidden "
+    "history ignore ignored im image img indicator infill input instruction kv label lang "
+    "language last latent learnable len length line location logit mask masked max mean media "
+    "memory merged message min mm modality move n next no non nonspeaker nospeech null num "
+    "number object observation other output pad padded padding page patch per pixel placeholder "
+    "plan policy pos position post pre predicted prefill prefix prev previous prompt proposal "
+    "protein query question reason reasoned reasoning register rejected replace response reward "
+    "role rollout row scene seen segment sentinel sep separator seq sequence skip skipped smile "
+    "soft sos sot spatial speaker special speculative speech split start stop sub subword "
+    "suffix summary suppress system tab table tag target task text think thinking thought tile "
+    "time timestamp tool tools top total tps train trainable trained training transition turn "
+    "type unk unknown unused valid validation vid video view vision visual vocab vocabulary "
+    "warmup whisper window word"
 )
 """What the tokens of a language model are called by."""
 
 _MODIFIERS = _set("b64 backup base64 current dev main new old prod production staging test v1 v2")
 """What may stand behind a secret's name."""
 
+_LONGEST = 500
+"""Characters of what is taken for a name."""
+_LONG_PIN = 4
+"""Digits from which on a number may be a password."""
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _WORD = re.compile(r"[A-Za-z]+[0-9]*[A-Za-z]*|[0-9]+")
 _ORDINAL = re.compile(r"([a-z]+?)\d{1,3}")
@@ -127,7 +133,7 @@ def looks_secret(name: str) -> bool:
 @functools.lru_cache(maxsize=8192)
 def kind_of(name: str) -> Kind:
     """Return what a name says of its value."""
-    if len(name) > 500:  # a text, rather than a name
+    if len(name) > _LONGEST:  # a text
         return Kind.PLAIN
     words = [word.lower() for word in _WORD.findall(_HUMP.sub("_", name).replace("_", " "))]
     if phrase := _kind_of_phrase(words):
@@ -148,26 +154,34 @@ def _kind_of_phrase(words: list[str]) -> Kind:
 
 
 def _kind_of_word(last: str, before: list[str]) -> Kind:
-    if last in {"pwd", "oldpwd"} and not before:  # a shell calls its working directory so
-        return Kind.LOOSE
+    if special := _SPECIAL.get(last):
+        return special(last, before)
     if last in _PASSWORDS or last.endswith(("password", "passwd", "pwd")):
         return Kind.PASSWORD
-    if last in {"pass", "pw"}:
-        return Kind.PASSWORD if before and before[-1] in _PASSES else Kind.UNSURE
-    if last.endswith(_JOINED):
-        return Kind.SECRET
-    if last in {"token", "tokens"}:
-        return _kind_of_token(before, is_plural=last == "tokens")
-    if last in {"key", "keys"}:
-        return _kind_of_key(before)
     if last in _LOOSE and not before:
         return Kind.LOOSE
-    if last in {"pat", "pats"} and before[-1] not in _TOKEN_OWNERS:  # a pattern
-        return Kind.UNSURE
-    return Kind.SECRET if last in _SECRETS or last in _LOOSE else Kind.PLAIN
+    is_secret = last in _SECRETS or last in _LOOSE or last.endswith(_JOINED)
+    return Kind.SECRET if is_secret else Kind.PLAIN
 
 
-def _kind_of_token(before: list[str], *, is_plural: bool) -> Kind:
+def _kind_of_pwd(_: str, before: list[str]) -> Kind:
+    """A shell calls its working directory so."""
+    return Kind.PASSWORD if before else Kind.LOOSE
+
+
+def _kind_of_pass(_: str, before: list[str]) -> Kind:
+    return Kind.PASSWORD if before and before[-1] in _PASSES else Kind.UNSURE
+
+
+def _kind_of_pat(_: str, before: list[str]) -> Kind:
+    """A personal access token, or a pattern."""
+    if not before:
+        return Kind.LOOSE
+    return Kind.SECRET if before[-1] in _TOKEN_OWNERS else Kind.UNSURE
+
+
+def _kind_of_token(last: str, before: list[str]) -> Kind:
+    is_plural = last == "tokens"
     if not before:
         return Kind.LOOSE
     if is_plural and any(word in _TEXT_TOKENS for word in before):
@@ -179,10 +193,19 @@ def _kind_of_token(before: list[str], *, is_plural: bool) -> Kind:
     return Kind.UNSURE if is_plural else Kind.LOOSE
 
 
-def _kind_of_key(before: list[str]) -> Kind:
+def _kind_of_key(_: str, before: list[str]) -> Kind:
     if not before or before[-1] in _PLAIN_KEYS:
         return Kind.PLAIN
     return Kind.SECRET if before[-1] in _KEY_OWNERS else Kind.UNSURE
+
+
+_SPECIAL: Mapping[str, Callable[[str, list[str]], Kind]] = {
+    **dict.fromkeys(("pwd", "oldpwd"), _kind_of_pwd),
+    **dict.fromkeys(("pass", "pw"), _kind_of_pass),
+    **dict.fromkeys(("pat", "pats"), _kind_of_pat),
+    **dict.fromkeys(("token", "tokens"), _kind_of_token),
+    **dict.fromkeys(("key", "keys"), _kind_of_key),
+}
 
 
 _NOTHING = _set(
@@ -192,7 +215,7 @@ _NOTHING = _set(
 """Words that say that there is no secret, or what kind there is."""
 
 _NUMBER = re.compile(r"[+-]?(?:\d{1,11}|\d+\.\d*|\.\d+)(?:[eE][+-]?\d+)?")
-_LONG_NUMBER = re.compile(r"\d{4,}")
+_LONG_NUMBER = re.compile(rf"\d{{{_LONG_PIN},}}")
 _PLACEHOLDER = re.compile(
     r"<[^<>\s]{1,60}>|\[[A-Z_0-9]{1,30}\]|\W{1,4}|[\u0120\u2581].{0,30}"  # a model's tokens
     r"|\$\w+|\$\{(?:oc\.env:|env:)?[\w.]+\}|\*{3,}"  # a reference to what stands elsewhere
@@ -220,7 +243,7 @@ def _is_plain_text(text: str, kind: Kind) -> bool:
     if text.startswith(REDACTED) or text.strip().lower() in _NOTHING:
         return True
     if kind is Kind.PASSWORD:
-        return len(text) < 4 and text.isdecimal()
+        return len(text) < _LONG_PIN and text.isdecimal()
     if _NUMBER.fullmatch(text) or _PLACEHOLDER.fullmatch(text):
         return True
     if kind is Kind.LOOSE:

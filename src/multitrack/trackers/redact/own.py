@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -46,9 +47,16 @@ def _values(environ: Mapping[str, str]) -> Iterator[str]:
     for name, value in environ.items():
         kind = kind_of(name)
         if kind >= Kind.LOOSE and len(value) >= SHORTEST and not is_plain_value(value, kind):
-            is_place = _FOLDER.match(value) and (kind is Kind.LOOSE or os.path.exists(value))
+            is_place = _FOLDER.match(value) and (kind is Kind.LOOSE or _is_there(value))
             if not (_WORD.fullmatch(value) or is_place):
                 yield value
+
+
+def _is_there(path: str) -> bool:
+    try:
+        return Path(path).expanduser().exists()
+    except (OSError, RuntimeError, ValueError):  # it is too long, or has no home
+        return False
 
 
 def _forms(value: str) -> Iterator[str]:

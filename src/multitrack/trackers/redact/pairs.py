@@ -1,4 +1,4 @@
-r"""Secrets in a text by the name before them: ``NAME=value``, ``"name": "value"``, ``--name value``.
+r"""Secrets in a text by the name before them: ``NAME=value``, ``"name": "value"``, ``--name X``.
 
 A scan for separators finds those before which a name may end that is a secret's; only there are
 name and value looked at. What was looked at is passed, so that the time goes with the length of a
@@ -24,7 +24,9 @@ _ENDINGS = (
 """How names of secrets end, as far as they are looked for in texts; a number may follow."""
 _JUNK = r"[\"' \t\]\\]"
 """What may stand between a name and its separator, up to three times."""
+_NO_NUMBER = r"(?![ \t]?(?:\d{1,3}|\d+\.\d+|null|None|[Tt]rue|[Ff]alse)[,\s})\]])"
 _NAME_LENGTH = 80
+_LONGEST_WORD = 24
 _MOST = 4000
 """Characters of a value in brackets that are looked at."""
 
@@ -37,10 +39,8 @@ def _behind_names(separator: str) -> str:
     """Return a pattern of a separator that may stand behind a secret's name."""
     ends = "|".join(map(_any_case, sorted({ending[-3:] for ending in _ENDINGS})))
     ends = rf"(?:{ends}|.[A-Za-z_\-]\d|[A-Za-z_\-]\d\d)"
-    looks = [
-        rf"(?<=[\w\-]{_JUNK * n}{separator})(?<={ends}{'.' * n}{separator})" for n in range(4)
-    ]
-    return f"{separator}(?:{'|'.join(looks)})"
+    looks = [rf"(?<=[\w\-]{_JUNK * n}{separator})(?<={ends}{'.' * n}{separator})" for n in range(4)]
+    return f"{separator}{_NO_NUMBER}(?:{'|'.join(looks)})"
 
 
 _PLACES = re.compile(
@@ -64,9 +64,12 @@ _CLOSERS = ")]},;:.&"
 _SCHEME = re.compile(
     r"(?:bearer|basic|token|digest|apikey|negotiate|aws4[\w\-]*)[ \t]+(?=\S)", re.IGNORECASE
 )
+_COOKIE = re.compile(r"[^\s=;\"']{1,200}=")
 _OPTION = re.compile(r"--?([A-Za-z][\w.\-]*)[ \t]+(?!-)")
 _LIST_TOKEN = re.compile(r"[\[\]{}()]|\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'", re.DOTALL)
-_NUMBERS = re.compile(r"[\[({\s\d.,eE+\-})\]]*|[\[(](?:[\s,]|true|false|null|None|True|False)*[\])]")
+_NUMBERS = re.compile(
+    r"[\[({\s\d.,eE+\-})\]]*|[\[(](?:[\s,]|true|false|null|None|True|False)*[\])]"
+)
 _LOGIN = re.compile(r"\blogin[ \t]+\S{1,200}\s+password[ \t]+(\S+)")
 _TELEGRAM = re.compile(r"AA[\w\-]{30,}")
 
@@ -149,7 +152,7 @@ def _value(text: str, at: int, name: _Name, *, is_prose: bool = False) -> Span |
         return _bracketed(text, at)
     if name.last.endswith("authorization") and (scheme := _SCHEME.match(text, at)):
         return scheme.end(), _end_of_line(text, scheme.end())
-    if name.last.endswith(("cookie", "cookies")) and "=" in text[at : _end_of_line(text, at)]:
+    if name.last.endswith(("cookie", "cookies")) and _COOKIE.match(text, at):
         return at, _end_of_line(text, at)
     bare = _BARE.match(text, at)
     end = _end_of_bare(text, at, bare.end() if bare else at, is_query=name.is_query)
@@ -163,7 +166,7 @@ def _value(text: str, at: int, name: _Name, *, is_prose: bool = False) -> Span |
 def _is_no_word(value: str) -> bool:
     """Tell whether a value is no word of a sentence, and no piece of a program."""
     has_digit = any(letter.isdigit() for letter in value)
-    return (has_digit or len(value) > 24) and not set(value) & set("()[]{}")
+    return (has_digit or len(value) > _LONGEST_WORD) and not set(value) & set("()[]{}")
 
 
 def _quoted(text: str, quote: re.Match[str], name: _Name) -> Span | None:

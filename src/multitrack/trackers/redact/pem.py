@@ -13,7 +13,9 @@ from multitrack.trackers.redact.spans import Span
 _BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _BODY = re.compile(r"(?:\\{1,4}[nrt]|[A-Za-z0-9+/=\s\\:,\-])*")
-BODY_LINE = re.compile(r"[\s>|#*]*[A-Za-z0-9+/=\\\-]{1,200}[\s\"',]*|[A-Za-z\-]{1,40}: .{0,200}|\s*")
+BODY_LINE = re.compile(
+    r"[\s>|#*]*[A-Za-z0-9+/=\\\-]{1,200}[\s\"',]*|[A-Za-z\-]{1,40}: .{0,200}|\s*"
+)
 """A line between both ends of a frame."""
 
 
@@ -32,10 +34,8 @@ def find_keys(text: str) -> Iterator[Span]:
 
 def begins(line: str) -> bool:
     """Tell whether a line begins a frame and does not end it."""
-    begin = None
-    for begin in _BEGIN.finditer(line):
-        pass
-    return begin is not None and _END.search(line, begin.end()) is None
+    after = [begin.end() for begin in _BEGIN.finditer(line)]
+    return bool(after) and _END.search(line, after[-1]) is None
 
 
 def ends(line: str) -> bool:

@@ -47,7 +47,7 @@ def _redacted_mapping(mapping: Mapping[Any, Any], kind: Kind) -> dict[Any, Any]:
         shown = redact_text(key) if isinstance(key, str) else key
         if shown != key and shown in result:  # both are kept
             shown = f"{shown} ({len(result)})"
-        result[shown] = _redacted(value, own if own > kind else kind)
+        result[shown] = _redacted(value, max(kind, own))
     return result
 
 
