@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from multitrack.trackers.folder import FILE_MODE
-from multitrack.trackers.redact import redact_text
+from multitrack.trackers.redact import Lines
 
 logger = logging.getLogger("multitrack")
 
@@ -113,13 +113,14 @@ class LogFile:
         self._path = path
         self._size = path.stat().st_size if path.exists() else 0
         self._unwritten = bytearray()
+        self._lines = Lines()
         self._tail: deque[str] = deque()
         self._tail_size = 0
         self._left_out = 0
 
     def add(self, line: str) -> None:
         """Add a line; it is in the file after `flush`, as long as that is within its limit."""
-        text = redact_text(line) + "\n"
+        text = self._lines.redact(line) + "\n"
         if self._size < LIMIT:
             self._append(text)
             return

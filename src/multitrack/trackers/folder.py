@@ -17,6 +17,7 @@ import msgspec
 from multitrack.trackers.names import component
 from multitrack.trackers.protocol import Attachment
 from multitrack.trackers.records import Status
+from multitrack.trackers.redact import redact_struct, redact_text
 
 JOURNAL = "journal.jsonl"
 FOLDER_MODE = 0o700
@@ -150,6 +151,7 @@ class CourierFolder:
     def write_state(self, state: CourierState) -> None:
         """Replace the stored state, atomically."""
         state.updated = time.time()
+        state.message = state.message and redact_text(state.message)
         replace_file(self.state, msgspec.json.encode(state))
 
     def read_settings(self) -> dict[str, Any]:
@@ -182,7 +184,7 @@ class CourierFolder:
 
     def set_aside(self, refusal: Refusal) -> None:
         """Add a line to ``refused.jsonl``."""
-        append_line(self.refused, msgspec.json.encode(refusal))
+        append_line(self.refused, msgspec.json.encode(redact_struct(refusal)))
 
     def read_refused(self) -> list[Refusal]:
         """Return what was set aside, in order; lines torn by a loss of power are left out."""

@@ -41,7 +41,7 @@ from multitrack.trackers.records import (
     Text,
     Video,
 )
-from multitrack.trackers.redact import redact_text, redact_tree
+from multitrack.trackers.redact import redact_table, redact_text, redact_tree
 from multitrack.trackers.session import Session
 from multitrack.trackers.texts import (
     ENDING,
@@ -249,7 +249,7 @@ class Run:
         Example:
             >>> run.log_table("errors", [["3", "5"], ["7", "1"]], columns=["label", "guess"])
         """
-        grid = media.make_table(data, columns)
+        grid = media.Grid(*redact_table(*media.make_table(data, columns)))
         file = self._stage(key, media.encode_table(grid))
         self._write(Table, step, key=key, file=file, columns=grid.columns, rows=len(grid.rows))
 
@@ -331,7 +331,8 @@ class Run:
 
     def refuse(self, name: str, reason: str) -> None:
         """Note that a value could not be logged: a warning the first time, and a count."""
-        name, reason = shorten(text_of(name), LONGEST_REFUSED), text_of(reason)
+        name = shorten(redact_text(text_of(name)), LONGEST_REFUSED)
+        reason = redact_text(text_of(reason))
         self._refused[name] += 1
         if self._refused[name] == 1:
             logger.warning("not logged: %s: %s (said once, then counted)", name, reason)

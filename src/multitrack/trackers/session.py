@@ -19,6 +19,7 @@ from multitrack.trackers.origin import write_origin
 from multitrack.trackers.place import note_place
 from multitrack.trackers.protocol import Emit
 from multitrack.trackers.records import AnyRecord, End, EndStatus, Header, Resumed, Status, Stepped
+from multitrack.trackers.redact import Redactor
 
 _open: weakref.WeakSet[Session] = weakref.WeakSet()
 
@@ -58,7 +59,8 @@ class Session:
         self._lock = _acquire(run)
         try:
             self._writer = JournalWriter(run.journal)
-            self._writer.append(header or _resumed([a.backend for a in assignments]))
+            self._redactor = Redactor()
+            self._write(header or _resumed([a.backend for a in assignments]))
             note_place(run)
             write_origin(run, (header or read_header(run)).run_id)
             self._delivery = Delivery(assignments, mode, emit)
@@ -77,11 +79,14 @@ class Session:
         """
         if self._is_child and not is_locked(self._run.writer_lock):
             raise RuntimeError("the run has ended in the process that it belongs to")
-        self._writer.append(record)
+        self._write(record)
         if self.status != "running":
             self.status = "running"
             self._delivery.resume_sources()
         self.catch_up()
+
+    def _write(self, record: AnyRecord) -> None:
+        self._writer.append(self._redactor.redact(record))
 
     def catch_up(self) -> None:
         """Let couriers on the calling thread deliver; others look for themselves."""
@@ -118,7 +123,7 @@ class Session:
         if is_news and os.getpid() == self._owner:
             said: EndStatus = status or "finished"
             counts = dict(refused)
-            self._writer.append(End(time=time.time(), status=said, error=error, refused=counts))
+            self._write(End(time=time.time(), status=said, error=error, refused=counts))
             self.status = said
             self.catch_up()
 

@@ -14,10 +14,10 @@ environment under a secret's name. One module knows each:
 from multitrack.trackers.redact.command import redact_command
 from multitrack.trackers.redact.lines import Lines, RedactedStream
 from multitrack.trackers.redact.names import looks_secret
-from multitrack.trackers.redact.record import Redactor
+from multitrack.trackers.redact.record import Redactor, redact_struct
 from multitrack.trackers.redact.spans import REDACTED
 from multitrack.trackers.redact.text import redact_text
-from multitrack.trackers.redact.tree import redact_tree
+from multitrack.trackers.redact.tree import redact_table, redact_tree
 
 __all__ = [
     "REDACTED",
@@ -26,6 +26,8 @@ __all__ = [
     "Redactor",
     "looks_secret",
     "redact_command",
+    "redact_struct",
+    "redact_table",
     "redact_text",
     "redact_tree",
 ]

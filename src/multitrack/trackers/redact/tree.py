@@ -51,6 +51,20 @@ def _redacted_mapping(mapping: Mapping[Any, Any], kind: Kind) -> dict[Any, Any]:
     return result
 
 
+def redact_table(columns: list[str], rows: list[list[Any]]) -> tuple[list[str], list[list[Any]]]:
+    """Return a table's columns and rows without secrets: a column's name is that of its cells."""
+    kinds = [kind_of(column) for column in columns]
+    shown = [redact_text(column) for column in columns]
+    return shown, [
+        [
+            _redacted(cell, max(kind, named) if column in _VALUE else kind)
+            for column, kind, cell in zip(columns, kinds, row, strict=True)
+        ]
+        for row in rows
+        for named in (_name_in(dict(zip(columns, row, strict=True))),)
+    ]
+
+
 _NAME, _VALUE = ("name", "key", "Name", "Key"), ("value", "Value")
 
 
