@@ -30,7 +30,7 @@ from multitrack.trackers.locks import PATIENCE, FileLock, LockedError, is_locked
 from multitrack.trackers.origin import directory_of, is_run, read_origin
 from multitrack.trackers.priority import put_helpers_last, put_last, stay_last
 from multitrack.trackers.protocol import Parked
-from multitrack.trackers.redact import redact_text
+from multitrack.trackers.redact import RedactedStream
 from multitrack.trackers.settings import Settings, holds_secret, variables
 
 logger = logging.getLogger(__name__)
@@ -108,20 +108,12 @@ def secret_variables(settings: Settings, arguments: Mapping[str, Any]) -> dict[s
     }
 
 
-class _WithoutSecrets(logging.Formatter):
-    """Formats the log; clients' errors may hold an address with its password."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return redact_text(super().format(record))
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Deliver one run to one backend; return the exit code."""
     options = _parse(arguments)
     run = RunFolder(options.run)
-    handler = logging.StreamHandler()
-    handler.setFormatter(_WithoutSecrets("%(asctime)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    _keep_secrets_out_of_the_log()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     stay_last()
     folder = run.courier(options.backend)
     folder.create()
@@ -131,6 +123,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _deliver(run, options)
     except LockedError:
         return BUSY
+
+
+def _keep_secrets_out_of_the_log() -> None:
+    """Redact what the client prints, too: its errors may hold an address with its password."""
+    sys.stdout, sys.stderr = RedactedStream(sys.stdout), RedactedStream(sys.stderr)
 
 
 def _deliver(run: RunFolder, options: argparse.Namespace) -> int:

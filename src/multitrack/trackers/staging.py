@@ -23,6 +23,7 @@ from typing import TypeAlias
 from multitrack.trackers.folder import FILE_MODE, RunFolder, make_private, replace_file
 from multitrack.trackers.names import LONGEST_COMPONENT
 from multitrack.trackers.records import StagedFile
+from multitrack.trackers.redact import REDACTED, redact_text
 
 logger = logging.getLogger("multitrack")
 
@@ -96,6 +97,8 @@ def _stage_folder(run: RunFolder, source: Path, target: Path, skip: Skip) -> lis
     found, skipped = files_of(source)
     for path, file in found:
         name = _printable(path)
+        while name in staged and REDACTED in name:  # both are kept
+            name += "_"
         if name in staged:
             skipped[path] = "another file of the folder has this name, once odd bytes are escaped"
             continue
@@ -221,8 +224,9 @@ def _unfit(real: Path, folder: Path) -> str | None:
 
 
 def _printable(name: str) -> str:
-    """Return a file name as the journal can hold it: odd bytes become escapes."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+    """Return a file name as the journal can hold it: odd bytes become escapes, no secrets."""
+    shown = name.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "/".join(map(redact_text, shown.split("/")))
 
 
 def _stage_file(run: RunFolder, source: Path, folder: Path, name: str) -> StagedFile:

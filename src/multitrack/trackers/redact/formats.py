@@ -48,16 +48,16 @@ _MARKS = (
 """How formats begin, up to a character that is seldom in plain texts."""
 _LETTERS = ("AKIA", "ASIA", "ABIA", "ACCA", "AIza", "ATATT", "ATCTT", "ATBB", "dapi", "eyJ")
 """How the others begin."""
-_IN_WORDS = ("eyJ", "ghp_", "gho_", "github_", "glpat-", "AIza", "pypi-", "wandb_")
-"""Those that are known even with a letter or digit before them."""
+_LIKE_WORDS = ("sk-", "pk-", "key-", "local-", "xai-")
+"""Those with which words end, too: no letter or digit may be before them."""
 _SCHEMES = ("earer ", "EARER ", "asic ", "ASIC ")
 
 _SCHEME = re.compile(
     r"(?:bearer +([\w.~+/\-]{16,}=*)|basic +([A-Za-z0-9+/]{8,}={0,2}))", re.IGNORECASE
 )
 _DIGIT = re.compile(r"\d")
-LONG = 32
-"""Characters from which on a word behind ``Bearer`` needs no digit to be a key."""
+LONG = 30
+"""Characters from which on a word is a key in less certain places, too."""
 _RUN = re.compile(r"[\w\-]*", re.ASCII)
 _ALNUM = re.compile(r"\d|[A-Za-z]{16}")
 _ESCAPED = re.compile(r"(?:%[0-9A-Fa-f]{2}|\\[abfnrtv]|\\x[0-9a-f]{2}|\\u[0-9a-f]{4})$")
@@ -89,9 +89,9 @@ def find_formats(text: str) -> Iterator[Span]:
     """
     passed: dict[str, int] = {}
     for start, mark in _marks(text):
-        if start >= passed.get(mark, 0) and _may_begin(text, start, mark):
+        if start >= passed.get(mark, 0):
             key = _FORMAT.match(text, start)
-            if key and (mark != "sk-" or _ALNUM.search(key[0], 3)):
+            if key and _is_key(key, mark):
                 yield key.span()
             if key or mark == "eyJ":  # what begins in the same run of characters is no other
                 passed[mark] = _end_of_run(text, start)
@@ -112,9 +112,14 @@ def _marks(text: str) -> Iterator[tuple[int, str]]:
             start = text.find(letters, start + 1)
 
 
-def _may_begin(text: str, start: int, mark: str) -> bool:
-    """Tell whether a key may begin there, rather than a word end."""
-    if not start or mark in _IN_WORDS or not text[start - 1].isalnum():
+def _is_key(found: re.Match[str], mark: str) -> bool:
+    """Tell whether what looks like a key is one, and no words with dashes, or a word's end."""
+    text, start = found.string, found.start()
+    if mark == "sk-" and not _ALNUM.search(found[0], len(mark)):
+        return False
+    if not start or not text[start - 1].isalnum():
+        return True
+    if mark not in _LIKE_WORDS and len(found[0]) >= LONG and _DIGIT.search(found[0]):
         return True
     return _ESCAPED.search(text[max(0, start - 6) : start]) is not None
 

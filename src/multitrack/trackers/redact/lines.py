@@ -71,3 +71,8 @@ class RedactedStream(io.TextIOBase):
     def writable(self) -> bool:
         """Tell that it can be written to."""
         return True
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """The encoding of the stream below."""
+        return self._stream.encoding
