@@ -6,11 +6,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from oddities import made, names_and_values, recipes
 
 from multitrack import TrackingCallback
 from multitrack.trackers.callback import rename
 from multitrack.trackers.configuration import configuration
 from multitrack.trackers.folder import find_runs
+from multitrack.trackers.history import read_history
 from multitrack.trackers.records import (
     Artifact,
     End,
@@ -636,3 +639,27 @@ def test_directory_from_the_environment(loop, tmp_path, monkeypatch):
     one = loop()
     one.fire("on_train_begin")
     assert one.callback.run.folder.path.parent == tmp_path / "runs"
+
+
+@given(recipes, names_and_values())
+def test_no_value_of_a_loop_raises_into_it(tmp_path_factory, recipe, row):
+    loop = Loop(
+        TrackingCallback(
+            dir=tmp_path_factory.getbasetemp() / "odd", delivery="later", config=made(row)
+        ),
+        "out",
+        odd=made(recipe),
+        run_name=made(recipe),
+    )
+    model = SimpleNamespace(config=made(recipe), peft_config=made(recipe), parameters=made(recipe))
+    loop.fire("on_train_begin", model=model)
+    loop.fire("on_log", logs=made(recipe))
+    loop.fire("on_log", logs={"first": 0.5, **made(row), "last": 0.25})
+    loop.fire("on_predict", metrics=made(recipe))
+    loop.fire("on_predict", metrics={**made(row), "test_last": 0.25})
+    loop.state.epoch = loop.state.global_step = made(recipe)
+    loop.fire("on_log", logs={"end": 0.125})
+    loop.callback.run.finish(quiet=True)
+    history = read_history(loop.callback.run.folder)
+    for name in ("train/first", "train/last", "test/last", "train/end"):
+        assert len(history.series[name].values) == 1

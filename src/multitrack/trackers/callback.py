@@ -16,10 +16,12 @@ from multitrack.trackers.configuration import ConfigNames
 from multitrack.trackers.configuration import configuration as _configuration
 from multitrack.trackers.delivery import Mode
 from multitrack.trackers.outcomes import outcome_of
+from multitrack.trackers.reception import refusing
 from multitrack.trackers.run import Run
 from multitrack.trackers.settings import LogModel, Watched
 from multitrack.trackers.start import check_options, start_run
-from multitrack.trackers.texts import text_of
+from multitrack.trackers.structure import pairs_of
+from multitrack.trackers.texts import Unread, attempt, text_of
 from multitrack.trackers.watch import What
 
 LogRanks: TypeAlias = Literal["main", "all"]
@@ -165,7 +167,8 @@ class TrackingCallback:
             run.set_tags({"trial": state.trial_name or ""})
             run.log_params({"trial": state.trial_params or {}})
         if self._watched and model is not None:
-            run.watch(model, self._watched, every=max(WATCH_EVERY, state.logging_steps))
+            with refusing(run, "watch"):
+                run.watch(model, self._watched, every=max(WATCH_EVERY, state.logging_steps))
 
     def on_log(
         self,
@@ -176,11 +179,13 @@ class TrackingCallback:
         **kwargs: Any,
     ) -> None:
         """Record a row of metrics."""
-        if logs and self._records(state):
+        if _holds(logs) and self._records(state):
             run = self._begun(args, state, kwargs.get("model"))
-            run.log(rename(logs), step=state.global_step, epoch=logs.get("epoch"))
-            if once := {f"train/{key}": logs[key] for key in SUMMARY if key in logs}:
-                run.summary(once)
+            with refusing(run, "logs"):
+                row = _row(logs)
+                run.log(rename(row), step=state.global_step, epoch=row.get("epoch"))
+                if once := {f"train/{key}": row[key] for key in SUMMARY if key in row}:
+                    run.summary(once)
 
     def on_predict(
         self,
@@ -191,9 +196,10 @@ class TrackingCallback:
         **kwargs: Any,
     ) -> None:
         """Record the metrics of a prediction, at the step that training has reached."""
-        if metrics and self._records(state):
+        if _holds(metrics) and self._records(state):
             run = self._begun(args, state, kwargs.get("model"))
-            run.log(rename(metrics), step=state.global_step, epoch=state.epoch)
+            with refusing(run, "metrics"):
+                run.log(rename(_row(metrics)), step=state.global_step, epoch=state.epoch)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Keep the checkpoint as an artifact, for those that asked for it."""
@@ -212,9 +218,10 @@ class TrackingCallback:
         self._is_over = True
         if self.run is not None:
             best = getattr(args, "load_best_model_at_end", False) and state.best_model_checkpoint
-            final = Path(best) if best else self._checkpoint
             aliases = ["best", "last"] if best else ["last"]
-            self._log_checkpoint(args, state, final, {"last"}, aliases)
+            with refusing(self.run, "checkpoint"):
+                final = Path(best) if best else self._checkpoint
+                self._log_checkpoint(args, state, final, {"last"}, aliases)
             self.run.finish(wait=False)
 
     def on_exception(
@@ -285,7 +292,8 @@ class TrackingCallback:
 
     def _named(self, args: Any, field: str) -> str | None:
         """Return a name that the loop's arguments hold, None if they hold none."""
-        return getattr(args, field, None)
+        name = attempt(getattr, args, field, None)
+        return None if name is None or isinstance(name, Unread) else text_of(name)
 
     def _log_checkpoint(
         self,
@@ -307,6 +315,16 @@ class TrackingCallback:
                 metadata={"epoch": state.epoch, "best_metric": state.best_metric},
                 withhold_from=withheld,
             )
+
+
+def _holds(logs: Any) -> bool:
+    """Tell whether something was logged; what is no dict is looked at later."""
+    return bool(logs) if type(logs) is dict else logs is not None
+
+
+def _row(logs: Any) -> dict[str, Any]:
+    """Return what was logged as a plain dict, whatever mapping it is."""
+    return logs if type(logs) is dict else dict(pairs_of(logs))
 
 
 def rename(logs: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ParamSpec, cast
 
 from multitrack.trackers import fitting, values
@@ -43,6 +44,22 @@ def never_raises(method: Callable[P, None]) -> Callable[P, None]:
             cast("Any", args[0]).refuse(name, because(error))
 
     return guarded
+
+
+@contextmanager
+def refusing(run: Any, what: str) -> Iterator[None]:
+    """Turn what is raised within into a refusal by that name: training goes on.
+
+    Args:
+        run: has ``refuse(name, reason)``.
+        what: the name.
+    """
+    try:
+        yield
+    except ENDING:
+        raise
+    except BaseException as error:  # what a user's class raises may be of any kind
+        run.refuse(what, because(error))
 
 
 def because(error: BaseException) -> str:
