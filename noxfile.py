@@ -127,7 +127,7 @@ def backends(session: nox.Session, backend: str, client: str) -> None:
 @nox.session
 def trainer(session: nox.Session) -> None:
     """Test the reference Trainer, and what takes tensors, where transformers is not installed."""
-    session.install(*_package("trainer"), *_group("clients"), "--editable", "tests/plugin")
+    session.install(*_package("trainer"), *_group("clients"), "-e", "tests/plugin", "ipython")
     takers = [f"tests/trackers/test_{name}.py" for name in ("console", "media", "values", "watch")]
     session.run("pytest", "tests/trainer", *takers, *WITHOUT_TRANSFORMERS, *session.posargs)
 

@@ -43,6 +43,7 @@ from multitrack.trackers.records import (
 )
 from multitrack.trackers.redact import redact_table, redact_text, redact_tree
 from multitrack.trackers.session import Session
+from multitrack.trackers.shown import ShowsItself
 from multitrack.trackers.texts import (
     ENDING,
     attempt,
@@ -64,7 +65,7 @@ NATIVE_TIMEOUT = 60.0
 """Seconds for which `Run.native` waits for a client to start, when nobody says otherwise."""
 
 
-class Run:
+class Run(ShowsItself):
     """One training run. `start_run` makes it.
 
     No method that logs raises or waits for a backend: what cannot be logged is refused by

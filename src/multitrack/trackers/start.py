@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from multitrack.trackers import fitting, observers, registry, surroundings, values
+from multitrack.trackers import fitting, notebook, observers, registry, surroundings, values
 from multitrack.trackers.delivery import MODES, Assignment, Mode
 from multitrack.trackers.folder import RUN_ID, RunFolder, default_directory, new_run_id
 from multitrack.trackers.protocol import Emit
@@ -43,6 +43,8 @@ def start_run(
     capture_console: bool | None = None,
 ) -> Run:
     """Start recording a run, or go on with one.
+
+    In a notebook, it ends the runs that earlier cells have left open, and says so.
 
     Args:
         project: what the run belongs to; ``MULTITRACK_PROJECT``, else a backend's own variable,
@@ -105,9 +107,11 @@ def start_run(
         backends = [assignment.backend for assignment in assignments]
         header = _header(run, project, name, notes, named, {} if beside else tree, backends)
     run.create()
+    notebook.end_earlier()
     hand_over(run)
     opener = _Opener(run, assignments, mode, header)
     started = Run(run, opener, timeout, before.step if before else None, observing)
+    notebook.note(started)
     if beside:  # the run goes on, or the header would be too long
         started.log_params(beside)
     if not is_new and named:

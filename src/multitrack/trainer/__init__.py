@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from multitrack.trainer.callbacks.exportable import ExportableState
     from multitrack.trainer.callbacks.flow import DefaultFlowCallback
     from multitrack.trainer.callbacks.handler import CallbackHandler
+    from multitrack.trainer.callbacks.notebook import NotebookProgressCallback
     from multitrack.trainer.callbacks.state import TrainerState
     from multitrack.trainer.loop.signals import TrainingInterrupted
     from multitrack.trainer.outputs import EvalPrediction, PredictionOutput, TrainOutput
@@ -28,6 +29,7 @@ __all__ = [
     "EarlyStoppingCallback",
     "EvalPrediction",
     "ExportableState",
+    "NotebookProgressCallback",
     "PredictionOutput",
     "PrinterCallback",
     "ProgressCallback",
@@ -46,6 +48,7 @@ _HOMES = {
     "EarlyStoppingCallback": "callbacks.early_stopping",
     "EvalPrediction": "outputs",
     "ExportableState": "callbacks.exportable",
+    "NotebookProgressCallback": "callbacks.notebook",
     "PredictionOutput": "outputs",
     "PrinterCallback": "callbacks.display",
     "ProgressCallback": "callbacks.display",

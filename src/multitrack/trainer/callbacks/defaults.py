@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from multitrack.trackers import notebook
 from multitrack.trainer.callbacks.display import PrinterCallback, ProgressCallback
 from multitrack.trainer.callbacks.flow import DefaultFlowCallback
 from multitrack.trainer.callbacks.handler import CallbackHandler
+from multitrack.trainer.callbacks.notebook import NotebookProgressCallback
 
 if TYPE_CHECKING:
     from multitrack.trainer.arguments import TrainingArguments
@@ -26,10 +28,14 @@ def build_handler(
         references: the model and what else every event is given.
     """
     handler = CallbackHandler([DefaultFlowCallback, *(callbacks or [])], **references)
-    handler.add_callback(PrinterCallback if args.disable_tqdm else ProgressCallback)
+    handler.add_callback(PrinterCallback if args.disable_tqdm else _progress())
     if args.report_to:
         from multitrack.trackers.callback import TrackingCallback
 
         ranks: Any = str(args.log_ranks)  # a word that the arguments have checked
         handler.add_reporter(TrackingCallback(report_to=args.report_to, log_ranks=ranks))
     return handler
+
+
+def _progress() -> type[ProgressCallback]:
+    return ProgressCallback if notebook.shell() is None else NotebookProgressCallback
