@@ -61,7 +61,8 @@ class Search:
         if path.is_dir():
             yield from self._folder(path, path, 0)
         else:
-            place = Place(path.parent, frozenset({path.name}), frozenset(), is_named=True)
+            one = frozenset({path.name})
+            place = Place(path.parent, one, frozenset(), is_named=True, is_one_file=True)
             _, found = self._taken(place)
             yield from found
 

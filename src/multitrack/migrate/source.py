@@ -30,12 +30,14 @@ class Place(NamedTuple):
         folders: names of the folders in it.
         is_named: whether the user named this folder, or a file in it, or the kind: then a source
             takes what could be meant; deeper in a tree only what is certain.
+        is_one_file: whether the user named the one file in it.
     """
 
     path: Path
     files: frozenset[str]
     folders: frozenset[str]
     is_named: bool = False
+    is_one_file: bool = False
 
 
 class Store(NamedTuple):

@@ -41,12 +41,11 @@ class TableSource(Source):
 
     def stores(self, place: Place) -> Iterator[Store]:
         """Yield the tables in a folder; deeper in a tree, those that have a column of steps."""
-        alone = place.is_named and len(place.files) == 1 and not place.folders
         groups: dict[str, list[str]] = {}
         for name in sorted(place.files):
             path = place.path / name
             suffix = path.suffix.lower()
-            is_meant = place.is_named and (suffix in MEANT or alone)
+            is_meant = place.is_named and (suffix in MEANT or place.is_one_file)
             if suffix in READERS and (is_meant or is_history(path)):
                 groups.setdefault(_run_of(path) or f"/{name}", []).append(name)
         for names in groups.values():

@@ -41,7 +41,7 @@ class TransformersSource(Source):
         }
         if STATE in place.files or checkpoints:
             takes = {STATE, ARGUMENTS, MODEL, *RESULTS, *checkpoints}
-            path = place.path if place.folders or not place.is_named else place.path / STATE
+            path = place.path / STATE if place.is_one_file else place.path
             yield Store(path, frozenset(takes))
 
     def find(self, location: str, reach: Reach) -> Iterator[SourceRun]:
