@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import shutil
 
+from hypothesis import strategies as st
 from PIL import Image as Pillow
 from typer.testing import CliRunner
 
@@ -34,6 +37,51 @@ def bring_one(source, directory, *options):
     """Import a store of one run; return its records and its history."""
     [folder] = bring(source, directory, *options)
     return records(folder), read_history(folder)
+
+
+def state_of(tree):
+    """Return what every file of a tree holds, and when it was changed: an import changes none."""
+    return {
+        path.relative_to(tree).as_posix(): (
+            path.lstat().st_mtime_ns,
+            hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "",
+        )
+        for path in sorted(tree.rglob("*"))
+    }
+
+
+@st.composite
+def damages(draw):
+    """A way to damage a file's content: cut it, turn bytes, or put some in, at any place."""
+    kind = draw(st.sampled_from(["cut", "turn", "put in", "empty"]))
+    place = draw(st.floats(0, 1, exclude_max=True))
+    more = draw(st.binary(min_size=1, max_size=40))
+
+    def damage(content):
+        at = int(place * len(content))
+        if kind == "cut":
+            return content[:at]
+        if kind == "turn":
+            turned = bytes(a ^ (b or 1) for a, b in zip(content[at:], more, strict=False))
+            return content[:at] + turned + content[at + len(turned) :]
+        return content[:at] + more + content[at:] if kind == "put in" else b""
+
+    return damage
+
+
+def bring_damaged(tree, name, damage, directory):
+    """Import a copy of a tree of which one file is damaged; nothing of it may change."""
+    copy = directory / "copy"
+    shutil.rmtree(directory, ignore_errors=True)
+    shutil.copytree(tree, copy, symlinks=True)
+    (copy / name).write_bytes(damage((copy / name).read_bytes()))
+    before = state_of(copy)
+    result = CliRunner().invoke(app, ["import", str(copy), "--dir", str(directory / "runs")])
+    assert result.exit_code in {0, 1, 2}, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.output
+    assert "Traceback" not in result.output
+    assert state_of(copy) == before
+    return [read_history(folder) for folder in find_runs(directory / "runs")], result.output
 
 
 def records(folder):

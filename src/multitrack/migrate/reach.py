@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 
@@ -22,6 +23,9 @@ class Reach:
     Args:
         roots: folders, files, or addresses with a scheme.
 
+    Attributes:
+        roots: the same, resolved.
+
     Example:
         >>> reach = Reach(["/data/mlruns"])
         >>> reach.allows("/data/mlruns/1/artifacts"), reach.allows("/data/mlruns/../../etc/passwd")
@@ -32,10 +36,12 @@ class Reach:
         named = [str(root) for root in roots]
         self._addresses = tuple(f"{name.rstrip('/')}/" for name in named if "://" in name)
         self._roots = tuple(_resolved(Path(name)) for name in named if "://" not in name)
+        self.roots: tuple[str | Path, ...] = (*self._addresses, *self._roots)
 
-    def and_below(self, *roots: str | Path) -> Reach:
+    def and_below(self, *more: str | Path | Reach) -> Reach:
         """Return a reach that has these places, too: a source knows what belongs to a store."""
-        return Reach([*self._addresses, *self._roots, *roots])
+        places = [one.roots if isinstance(one, Reach) else (one,) for one in more]
+        return Reach([*self.roots, *chain.from_iterable(places)])
 
     def allows(self, path: str | Path) -> bool:
         """Tell whether a path lies in one of the places, or an address below one."""
