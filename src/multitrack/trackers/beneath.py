@@ -37,7 +37,7 @@ def beneath(root: Path, place: PurePath | str) -> Path:
         PosixPath('/srv/runs/a/events')
     """
     path = root / place
-    if not _is_beneath(root, path):
+    if not is_beneath(root, path):
         raise OutsideError(f"{path} leads out of {root}")
     return path
 
@@ -92,15 +92,18 @@ def see_that_all_stays(root: Path) -> None:
     """See that no link below a folder leads out of it, where a client will write into it.
 
     Raises:
-        Parked: one does.
+        Parked: one does, or there is a pipe or a device, which a client would wait for.
     """
     for folder, folders, files in os.walk(root):
         for path in (Path(folder, name) for name in (*folders, *files)):
-            if path.is_symlink() and not _is_beneath(root, path):
+            if path.is_symlink() and not is_beneath(root, path):
                 raise Parked(f"{path} is a link that leads out of {root}", "Remove that link.")
+            if not (path.is_symlink() or path.is_file() or path.is_dir()):
+                raise Parked(f"{path} is no plain file", "Remove it.")
 
 
-def _is_beneath(root: Path, path: Path) -> bool:
+def is_beneath(root: Path, path: Path) -> bool:
+    """Tell whether a path, its links resolved, is a folder or lies below it."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
 
 

@@ -6,7 +6,6 @@ lead, is taken from here, and only if this user's installation wrote it.
 
 from __future__ import annotations
 
-import platform
 from pathlib import Path
 
 import msgspec
@@ -18,23 +17,15 @@ _PURPOSE = "origin"
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a run was started, and where its folder was made.
+    """Where a run was started.
 
     Attributes:
         directory: the working directory of the process that started it.
-        folder: the run's folder, links resolved, as its last writer knew it.
-        machine: the name of that writer's machine.
-        seal: the signature of all that, and of the run's id.
+        seal: the signature of that and of the run's id.
     """
 
     directory: str
-    folder: str
-    machine: str
     seal: str = ""
-
-    def is_here(self, run: RunFolder) -> bool:
-        """Tell whether a folder is the one that was written to, and no copy of it."""
-        return (self.folder, self.machine) == (_real(run), platform.node())
 
 
 def write_origin(run: RunFolder, run_id: str) -> None:
@@ -43,11 +34,10 @@ def write_origin(run: RunFolder, run_id: str) -> None:
     Raises:
         OSError: the run's folder cannot be written.
     """
-    before = read_origin(run, run_id)
-    directory = before.directory if before else str(current_directory())
-    origin = Origin(directory=directory, folder=_real(run), machine=platform.node())
-    sealed = msgspec.structs.replace(origin, seal=key.sign(*_parts(origin, run_id)))
-    replace_file(run.origin, msgspec.json.encode(sealed))
+    if read_origin(run, run_id) is None:
+        directory = str(current_directory())
+        origin = Origin(directory=directory, seal=key.sign(_PURPOSE, run_id, directory))
+        replace_file(run.origin, msgspec.json.encode(origin))
 
 
 def read_origin(run: RunFolder, run_id: str) -> Origin | None:
@@ -56,7 +46,7 @@ def read_origin(run: RunFolder, run_id: str) -> Origin | None:
         origin = msgspec.json.decode(read_file(run.origin), type=Origin)
     except (OSError, msgspec.DecodeError):
         return None
-    return origin if key.is_signed(origin.seal, *_parts(origin, run_id)) else None
+    return origin if key.is_signed(origin.seal, _PURPOSE, run_id, origin.directory) else None
 
 
 def directory_of(run: RunFolder, run_id: str) -> Path:
@@ -84,11 +74,3 @@ def current_directory() -> Path:
 def is_run(folder: Path) -> bool:
     """Tell whether a folder is a run's."""
     return (folder / JOURNAL).exists()
-
-
-def _real(run: RunFolder) -> str:
-    return str(run.path.resolve())
-
-
-def _parts(origin: Origin, run_id: str) -> tuple[str, ...]:
-    return (_PURPOSE, run_id, origin.directory, origin.folder, origin.machine)

@@ -27,7 +27,7 @@ from multitrack.trackers.courier import LINGER, SILENCE, Courier, read_header
 from multitrack.trackers.folder import FILE_MODE, NO_LINK, CourierFolder, RunFolder
 from multitrack.trackers.kept import kept_settings
 from multitrack.trackers.locks import PATIENCE, FileLock, LockedError, is_locked
-from multitrack.trackers.origin import directory_of, is_run, read_origin
+from multitrack.trackers.origin import directory_of, read_origin
 from multitrack.trackers.priority import put_helpers_last, put_last, stay_last
 from multitrack.trackers.protocol import Parked
 from multitrack.trackers.redact import RedactedStream
@@ -139,7 +139,7 @@ def _deliver(run: RunFolder, options: argparse.Namespace) -> int:
     except Parked as answer:
         _note_parked(run.courier(options.backend), answer)
         return LEFT
-    with _working_directory(run):
+    with _apart_from(run):
         return _work(
             Courier(run, options.backend, settings, linger=linger, directory=directory), options
         )
@@ -225,30 +225,27 @@ def _interpreter(backend: str) -> str:
 
 
 def _own_directory(run: RunFolder) -> Path | None:
-    """Return where the trainer ran, so that relative paths of a client mean the same.
-
-    None where this installation has not written it, or it is gone, or lies in a run's folder.
-    """
-    origin = read_origin(run, read_header(run).run_id)
-    if origin is None:
-        return None
-    directory = Path(origin.directory)
-    is_usable = directory.is_dir() and not any(map(is_run, (directory, *directory.parents)))
-    return directory if is_usable else None
+    """Return where a run of this user's ran, so that relative paths of a client mean the same."""
+    run_id = read_header(run).run_id
+    return directory_of(run, run_id) if read_origin(run, run_id) else None
 
 
 @contextlib.contextmanager
-def _working_directory(run: RunFolder) -> Iterator[None]:
-    """Work where the trainer ran, else in an empty folder: clients read files of where they are."""
-    with contextlib.ExitStack() as stack:
-        own = _own_directory(run)
-        prefix = "multitrack-"
-        os.chdir(
-            own
-            or stack.enter_context(TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True))
-        )
-        stack.callback(os.chdir, "/")
+def _apart_from(run: RunFolder) -> Iterator[None]:
+    """Work in an empty folder if the run is somebody else's.
+
+    Clients read files of where they are: what came along with such a run shall not be found.
+    """
+    if _own_directory(run):
         yield
+        return
+    before = Path.cwd()
+    with TemporaryDirectory(prefix="multitrack-", ignore_cleanup_errors=True) as empty:
+        os.chdir(empty)
+        try:
+            yield
+        finally:
+            os.chdir(before)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

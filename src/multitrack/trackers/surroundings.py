@@ -15,6 +15,8 @@ from multitrack.trackers.redact import redact_command
 NOTED_PACKAGES = ("accelerate", "keras", "lightning", "numpy", "torch", "transformers")
 """Packages whose version is noted if the process has imported them."""
 GIT_TIMEOUT = 2.0
+NO_PROGRAMS = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
+"""Options of git: no watcher and no hook of the repository runs."""
 
 
 def describe_host() -> Host:
@@ -30,15 +32,16 @@ def describe_host() -> Host:
 
 
 def describe_git() -> Git | None:
-    """Return the state of the working directory's repository, None if nothing is committed."""
-    command = ["git", "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+    """Return the state of the working directory's repository, None if nothing is committed.
+
+    The repository may have been unpacked from anywhere: none of the programs runs that its own
+    configuration names.
+    """
+    looks = ["--porcelain=v2", "--branch", "--untracked-files=no", "--ignore-submodules=dirty"]
     try:
-        result = subprocess.run(
-            command, capture_output=True, text=True, timeout=GIT_TIMEOUT, check=True
-        )
+        lines = _git(*NO_PROGRAMS, *_without_filters(), "status", *looks).splitlines()
     except (OSError, subprocess.SubprocessError):
         return None
-    lines = result.stdout.splitlines()
     facts = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# branch."))
     if facts.get("branch.oid", "(initial)") == "(initial)":
         return None
@@ -48,6 +51,31 @@ def describe_git() -> Git | None:
         branch=None if branch == "(detached)" else branch,
         dirty=any(not line.startswith("#") for line in lines),
     )
+
+
+def _without_filters() -> list[str]:
+    """Return options that switch off the filters of the repository, but not those of the user."""
+    names = r"^filter\..*\.(clean|process|required)$"
+    try:
+        found = _git("config", "--show-scope", "--name-only", "-z", "--get-regexp", names)
+    except subprocess.CalledProcessError:  # there are none
+        return []
+    words = found.split("\0")
+    scopes = zip(words[::2], words[1::2], strict=False)
+    own = [name for scope, name in scopes if scope in {"local", "worktree"}]
+    return [word for name in own for word in ("-c", f"{name}=")]
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "--no-optional-locks", *arguments]
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=GIT_TIMEOUT,
+        check=True,
+        env={**os.environ, "GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"},
+    ).stdout
 
 
 def describe_command() -> list[str]:

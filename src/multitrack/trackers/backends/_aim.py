@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from multitrack.trackers.bounded import call_within
-from multitrack.trackers.protocol import Restart
+from multitrack.trackers.protocol import Restart, RunInfo
 
 if TYPE_CHECKING:
     from aim import Repo, Run
@@ -55,6 +56,21 @@ def open_run(repo: str, run_hash: str | None) -> Run:
         return opened()
     except TimeoutError:  # locked by a dead courier on another machine: we hold the run's own lock
         return opened(force_resume=True)
+
+
+def claimed(repo: str, run: RunInfo) -> str | None:
+    """Return the id that somebody else wrote down, if Aim's run says itself that it is this one."""
+    from aim import Repo
+
+    if not re.fullmatch(r"[0-9a-f]{8,64}", run.claimed or ""):
+        return None
+    if not is_remote(repo) and Repo.get_version(repo) == (0, 0):
+        return None
+    with suppress(Exception):  # of many kinds, where there is no such run
+        found: Any = Repo(repo).get_run(run.claimed)
+        if found is not None and found.get("multitrack", {}).get("run_id") == run.run_id:
+            return run.claimed
+    return None
 
 
 def await_server(run: Run) -> None:

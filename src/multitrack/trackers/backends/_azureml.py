@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from multitrack.trackers.backends._undisturbed import undisturbed
 from multitrack.trackers.names import component, escape, unescape
-from multitrack.trackers.protocol import Parked, Refused, Retry, TrackerError, classify_by_default
+from multitrack.trackers.protocol import (
+    Parked,
+    Refused,
+    Retry,
+    RunInfo,
+    TrackerError,
+    classify_by_default,
+)
 from multitrack.trackers.records import Number, Scalar
 from multitrack.trackers.redact import redact_text
 
@@ -76,6 +83,19 @@ def attached(near: Run, run_id: str) -> Run:
     from azureml.core import Run
 
     return Run(near.experiment, run_id)
+
+
+def claimed(own: Run, run: RunInfo) -> str | None:
+    """Return the id that somebody else wrote down, if that run is ours by what it says or is."""
+    if run.claimed is None or run.claimed == f"{own.id}_{run.run_id}":
+        return run.claimed
+    try:
+        says = attached(own, run.claimed).get_properties().get(RUN_ID)
+    except Exception as error:
+        if _status(error) in _WRONG:  # there is no such run in this experiment
+            return None
+        raise
+    return run.claimed if says == run.run_id else None
 
 
 def claim(own: Run, run_id: str) -> str | None:

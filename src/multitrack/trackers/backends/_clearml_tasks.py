@@ -7,13 +7,14 @@ import re
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import quote
 
 from multitrack.trackers.backends._clearml import (
+    PROPERTIES,
     Event,
     Output,
     Task,
@@ -21,6 +22,7 @@ from multitrack.trackers.backends._clearml import (
     project_name,
 )
 from multitrack.trackers.backends._undisturbed import undisturbed
+from multitrack.trackers.beneath import copy_file
 from multitrack.trackers.bounded import call_within
 from multitrack.trackers.names import component
 from multitrack.trackers.protocol import (
@@ -58,6 +60,8 @@ class Wanted(NamedTuple):
 
     Attributes:
         id: of the task to go on with; None for a new one.
+        claimed: an id that somebody else wrote down; None for none.
+        run_id: multitrack's id of the run, which the task of a claimed id must have.
         project: name of its project.
         name: its name.
         output: address for its files; None for the server's own place.
@@ -67,6 +71,15 @@ class Wanted(NamedTuple):
     project: str
     name: str
     output: str | None
+    claimed: str | None = None
+    run_id: str = ""
+
+    def is_in(self, hyperparams: Any) -> bool:
+        """Tell whether hyperparameters say that they are of the run."""
+        with suppress(AttributeError, KeyError, TypeError):
+            item = hyperparams[PROPERTIES]["multitrack/run_id"]
+            return bool((item["value"] if isinstance(item, dict) else item.value) == self.run_id)
+        return False
 
     def root(self, task: str) -> str:
         """Return the first part of the keys of the task's files."""
@@ -126,7 +139,7 @@ class OnlineTask(Task):
         ClientTask._get_default_session()  # noqa: SLF001 - uploads take theirs from it, later
         self._files = (wanted.output or self._session.get_files_server_host()).rstrip("/")
         self._project = self._find_project(project_name(wanted.project))
-        self.id = wanted.id or self._create(long_enough(wanted.name))
+        self.id = wanted.id or self._claimed(wanted) or self._create(long_enough(wanted.name))
         self.root = wanted.root(self.id)
         self.url = ClientTask.get_task_output_log_web_page(
             self.id, self._project, self._session.get_app_server_host()
@@ -138,6 +151,13 @@ class OnlineTask(Task):
         found = self._api.projects.get_all(name=f"^{re.escape(name)}$", only_fields=["id"])
         ids = [project.id for project in found]
         return str(ids[0] if ids else self._api.projects.create(name=name, description="").id)
+
+    def _claimed(self, wanted: Wanted) -> str | None:
+        """Return the id that somebody else wrote down, if the task says that it is this run's."""
+        if not _is_id(wanted.claimed):
+            return None
+        found = self._api.tasks.get_all(id=[wanted.claimed], only_fields=["id", "hyperparams"])
+        return next((str(task.id) for task in found if wanted.is_in(task.hyperparams)), None)
 
     def _create(self, name: str) -> str:
         created = self._api.tasks.create(name=name, type="training", project=self._project)
@@ -254,8 +274,9 @@ class OfflineTask(Task):
         from clearml import Task as ClientTask
 
         name = long_enough(wanted.name)
-        if wanted.id:
-            self._task = ClientTask.get_task(task_id=wanted.id)
+        known = wanted.id or self._claimed(wanted)
+        if known:
+            self._task = ClientTask.get_task(task_id=known)
         else:
             # What Task.create calls, too; init would take the whole process.
             self._task = ClientTask._create(project_name(wanted.project), name)  # noqa: SLF001
@@ -266,10 +287,22 @@ class OfflineTask(Task):
         self._kept = self._folder.with_name(f"{self.id}.task.json")
         self._zip = self._folder.with_name(f"{self.id}.zip")
         self.url = f"clearml-task --import-offline-session {self._zip}"
-        if wanted.id:
+        if known:
             self._mend()
             self._task.reload()
         self._edit(name=name)
+
+    def _claimed(self, wanted: Wanted) -> str | None:
+        """Return the id that somebody else wrote down, if the session says it is this run's."""
+        if not _is_id(wanted.claimed):
+            return None
+        from clearml.config import get_offline_dir
+
+        try:
+            about = json.loads(Path(get_offline_dir(wanted.claimed), "task.json").read_bytes())
+        except (OSError, ValueError):
+            return None
+        return wanted.claimed if wanted.is_in(about.get("hyperparams")) else None
 
     def _mend(self) -> None:
         """Take back what a courier that died amid it wrote by half."""
@@ -310,10 +343,7 @@ class OfflineTask(Task):
 
     def upload(self, path: Path, key: str) -> str:
         """Copy a file into the session."""
-        target = self._folder / "data" / key
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
-        return str(target)
+        return str(copy_file(path, self._folder, Path("data", key)))
 
     def add_artifact(self, output: Output) -> None:
         """Add an artifact, or replace the one of its name."""
@@ -343,6 +373,11 @@ class OfflineTask(Task):
                 if path.is_file():
                     packed.write(path, path.relative_to(self._folder))
         unfinished.replace(self._zip)
+
+
+def _is_id(text: str | None) -> bool:
+    """Tell whether a text is an id as ClearML gives them, and so no path."""
+    return bool(text and re.fullmatch(r"[0-9a-f]{32}|offline-[0-9a-f]{32}", text))
 
 
 def cut_torn_line(path: Path) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from multitrack.trackers.beneath import remove, write_file
 from multitrack.trackers.locks import alone_in
 from multitrack.trackers.names import component
 from multitrack.trackers.protocol import Refused
@@ -60,9 +60,7 @@ def load(folder: Path) -> Kept | None:
 
 def save(folder: Path, kept: Kept) -> None:
     """Replace what is known of the run."""
-    temporary = folder / f".{MARK}.new"
-    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(kept)))
-    temporary.replace(folder / MARK)
+    write_file(msgspec.json.format(msgspec.json.encode(kept)), folder, MARK)
 
 
 def take_folder(wanted: Path, run: Tree) -> Path:
@@ -91,7 +89,7 @@ def _take(folder: Path, run: Tree) -> bool:
     if held and held.run["run_id"] == run["run_id"]:
         return True
     if held and held.is_saved:
-        shutil.rmtree(folder)
+        remove(folder.parent, folder.name)
     elif folder.exists() and any(folder.iterdir()):
         return False
     folder.mkdir(parents=True, exist_ok=True)

@@ -6,11 +6,14 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 from uuid import NAMESPACE_OID, uuid5
 
 from multitrack.trackers.backends import _mlflow_names as names
 from multitrack.trackers.backends._layout import Content, laid_out, size_of
 from multitrack.trackers.backends._mlflow_store import time_to_store
+from multitrack.trackers.beneath import is_beneath, see_that_all_stays
+from multitrack.trackers.protocol import Parked
 from multitrack.trackers.records import Image, Record, Stepped
 
 if TYPE_CHECKING:
@@ -57,6 +60,27 @@ def views(picture: Path) -> dict[str, bytes]:
             return {**found, "+compressed.webp": _webp(image)}
     except Exception:  # whatever Pillow makes of it, the picture itself is stored
         return {}
+
+
+def local_root(artifact_uri: str) -> Path | None:
+    """Return the folder of a run's artifacts, if the client writes them to the disk."""
+    parts = urlsplit(artifact_uri)
+    return Path(unquote(parts.path)) if parts.scheme in {"", "file"} else None
+
+
+def see_that_it_stays(artifact_uri: str, store: Path) -> None:
+    """See that a store that nobody named keeps its files below its own folder.
+
+    Raises:
+        Parked: it sends them elsewhere: it may have come with the run.
+    """
+    root = local_root(artifact_uri)
+    if root is None or not is_beneath(store, root):
+        raise Parked(
+            f"the MLflow store in {store} keeps artifacts at {artifact_uri}",
+            "Name the store with MLFLOW_TRACKING_URI, if it is yours.",
+        )
+    see_that_all_stays(root)
 
 
 def upload(client: MlflowClient, run_id: str, files: Mapping[str, Content]) -> None:

@@ -33,10 +33,25 @@ def find_run(client: MlflowClient, uri: str, run: RunInfo, settings: MLflowSetti
     known = run.attachment.id if run.attachment else None
     if known := known or ("" if settings.nested_run else settings.run_id):
         return client.get_run(known)
+    if claimed := _claimed(client, run):
+        return claimed
     experiment_id = _experiment_id(client, uri, run, settings)
     mine = f"tags.`{RUN_ID}` = '{run.run_id}'"  # created by a courier that died before it said so
     created = client.search_runs([experiment_id], mine, max_results=1)
     return created[0] if created else _create(client, experiment_id, run.header, settings)
+
+
+def _claimed(client: MlflowClient, run: RunInfo) -> Run | None:
+    """Return the run whose id somebody else wrote down, if it says itself that it is this one."""
+    from mlflow.exceptions import MlflowException
+
+    if run.claimed is None:
+        return None
+    try:
+        found = client.get_run(run.claimed)
+    except MlflowException:  # no such run, or no id at all; an outage shows itself in what follows
+        return None
+    return found if found.data.tags.get(RUN_ID) == run.run_id else None
 
 
 def _experiment_id(client: MlflowClient, uri: str, run: RunInfo, settings: MLflowSettings) -> str:

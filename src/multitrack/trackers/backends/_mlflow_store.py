@@ -79,6 +79,23 @@ def alone_in_store(uri: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def made_in(run: RunInfo) -> Iterator[None]:
+    """Be where the files of a foreign run go: a new database keeps them below where it was made.
+
+    The courier of such a run, a process of its own, works in an empty folder.
+    """
+    if not run.is_foreign:
+        yield
+        return
+    before = Path.cwd()
+    os.chdir(run.directory)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
 def set_defaults(uri: str) -> None:
     """Set what the client needs to be quiet and bounded, where the user set nothing."""
     for name, value in _DEFAULTS.items():

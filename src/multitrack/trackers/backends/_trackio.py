@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from multitrack.trackers.access import in_file
 from multitrack.trackers.backends._undisturbed import undisturbed
+from multitrack.trackers.beneath import beneath, copy_file
 from multitrack.trackers.names import escape
 from multitrack.trackers.protocol import Parked, Refused, Retry, TrackerError, classify_by_default
 from multitrack.trackers.records import spell
@@ -133,8 +133,10 @@ class Store:
             "step": step,
             "relative_path": None,
         }
+        parts = Path(self._run["project"], self._run["run_id"], str(step), name)
+        beneath(Path(MEDIA_DIR), parts)
         target = get_project_media_path(**place) / name
-        shutil.copyfile(source, target)
+        copy_file(source, Path(MEDIA_DIR), target.relative_to(MEDIA_DIR))
         if self._remote:
             kind = {"_type": "gradio.FileData"}  # the client then sends the content along
             file = {"path": str(target), "orig_name": name, "meta": kind}

@@ -13,6 +13,7 @@ import msgspec
 
 from multitrack.trackers.access import Access
 from multitrack.trackers.backends import _aim as repository
+from multitrack.trackers.beneath import see_that_all_stays
 from multitrack.trackers.names import component, flatten, merge, tag_word
 from multitrack.trackers.protocol import (
     Attachment,
@@ -117,10 +118,13 @@ class AimTracker(Tracker):
         self._run = run
         known = run.attachment
         repo = known.state["repo"] if known else self._find_repo(run)
-        self._aim = aim = repository.open_run(repo, known.id if known else None)
+        if run.is_foreign and not repository.is_remote(repo):
+            see_that_all_stays(Path(repo, ".aim"))
+        found = known.id if known else repository.claimed(repo, run)
+        self._aim = aim = repository.open_run(repo, found)
         if uri := self._settings.artifacts_uri or repository.artifacts_of(repo):
             aim.set_artifacts_uri(uri)
-        if not known:
+        if not found:
             aim.name = run.header.name or run.run_id
             aim.description = run.header.notes or ""
             aim.experiment = run.header.project or self._settings.experiment or "default"

@@ -262,15 +262,15 @@ class AzureMLTracker(Tracker):
     def _find(self, run: RunInfo) -> Run:
         """Return the run of the job, if it is free or ours; else a child of it."""
         own = client.job_run(self._environment())
+        known = run.attachment.id if run.attachment else client.claimed(own, run)
         owner = own.get_properties().get(client.RUN_ID)
-        if owner is None and run.attachment is None:
+        if owner is None and known is None:
             owner = client.claim(own, run.run_id)
-        return own if owner == run.run_id else self._find_other(own, run)
+        return own if owner == run.run_id else self._find_other(own, run, known)
 
-    def _find_other(self, own: Run, run: RunInfo) -> Run:
+    def _find_other(self, own: Run, run: RunInfo, known: str | None) -> Run:
         """Return the run that was delivered to before, even an earlier job's; else a child."""
         child = f"{own.id}_{run.run_id}"
-        known = run.attachment.id if run.attachment else None
         self._is_child = known is None or known.endswith(f"_{run.run_id}")
         if known is None:
             return own.child_run(name=run.header.name, run_id=child)

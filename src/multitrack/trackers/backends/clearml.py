@@ -182,6 +182,8 @@ class ClearMLTracker(Tracker):
         settings, header = self._settings, run.header
         wanted = tasks.Wanted(
             id=(run.attachment and run.attachment.id) or settings.task_id,
+            claimed=run.claimed,
+            run_id=run.run_id,
             project=header.project or settings.project or "multitrack",
             name=header.name or settings.run_name or run.run_id,
             output=settings.output_uri,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import msgspec
 
 from multitrack.trackers.backends._undisturbed import undisturbed
+from multitrack.trackers.beneath import see_that_all_stays
 from multitrack.trackers.folder import RunFolder, replace_file
 from multitrack.trackers.protocol import (
     Attachment,
@@ -101,6 +102,7 @@ class CodeCarbonTracker(Tracker):
         self._folder = RunFolder(run.folder).courier(self.name).path
         if run.emit is None:
             return run.attachment or Attachment(id=run.run_id)
+        see_that_all_stays(self._folder)
         with undisturbed():
             output = self._start_client(run, run.emit)
         return Attachment(id=run.run_id, url=output.as_uri())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from multitrack.trackers.access import Access, in_file
 from multitrack.trackers.backends import _comet as client
 from multitrack.trackers.backends._sessions import sessions_of
+from multitrack.trackers.beneath import remove
 from multitrack.trackers.bounded import call_within
 from multitrack.trackers.names import component, flatten
 from multitrack.trackers.protocol import (
@@ -423,6 +423,5 @@ def _about(record: Media | Table) -> dict[str, Any]:
 
 def _remove(session: Mapping[str, Any]) -> None:
     """Remove what a session that died has left: an empty archive, and its scratch folder."""
-    for archive in session["archives"]:
-        Path(archive).unlink(missing_ok=True)
-    shutil.rmtree(session["scratch"], ignore_errors=True)
+    for path in map(Path, (*session["archives"], session["scratch"])):
+        remove(path.parent, path.name)

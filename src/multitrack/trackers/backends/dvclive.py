@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,14 @@ import msgspec
 
 from multitrack.trackers.access import Access
 from multitrack.trackers.backends import _dvclive as files
+from multitrack.trackers.beneath import (
+    beneath,
+    copy_file,
+    make_folder,
+    remove,
+    see_that_all_stays,
+    write_file,
+)
 from multitrack.trackers.names import escape, merge, unescape
 from multitrack.trackers.protocol import (
     Attachment,
@@ -109,13 +116,17 @@ class DVCLiveTracker(Tracker):
     def start(self, run: RunInfo) -> Attachment:
         """Take a folder that holds no other run, or the run's own."""
         self._run = run
-        self._root = files.dvc_root()
+        self._root = None if run.is_foreign else files.dvc_root()
         about = _about(run.header)
         wanted = self._settings.dir or run.default("dvclive")
         if run.attachment:
             self._folder = Path(run.attachment.state["folder"])
         else:
+            if run.is_foreign:
+                see_that_all_stays(wanted)
             self._folder = files.take_folder(wanted, about)
+            if run.is_foreign:
+                see_that_all_stays(self._folder)
         is_shared = self._root is not None and self._folder == wanted
         self._dvcyaml = Path(run.directory if is_shared else self._folder, "dvc.yaml")
         self._kept = files.load(self._folder) or files.Kept(run=about)
@@ -155,7 +166,7 @@ class DVCLiveTracker(Tracker):
     @stored_as("file `media/text/<key>/<step>.txt`")
     def log_text(self, text: Text) -> None:
         """Keep the text."""
-        self._place(text, "text", ".txt").write_text(text.text, encoding="utf-8", newline="")
+        write_file(text.text.encode(), self._folder, self._place(text, "text", ".txt"))
 
     @stored_as("`plots/images/image/<key>/<step>.<format>`; WebP as file under `media/`")
     def log_image(self, image: Image) -> None:
@@ -171,7 +182,7 @@ class DVCLiveTracker(Tracker):
     def log_histogram(self, histogram: Histogram) -> None:
         """Keep edges and counts."""
         bins = msgspec.json.encode({"edges": histogram.edges, "counts": histogram.counts})
-        self._place(histogram, "histogram", ".json").write_bytes(bins)
+        write_file(bins, self._folder, self._place(histogram, "histogram", ".json"))
 
     @stored_as("file `media/table/<key>/<step>.json`")
     def log_table(self, table: Table) -> None:
@@ -192,13 +203,10 @@ class DVCLiveTracker(Tracker):
     def log_artifact(self, artifact: Artifact) -> None:
         """Copy the files, and let DVC track them."""
         place = Path("artifacts", self._nested(artifact.name), str(artifact.step))
-        target = self._folder / place
-        shutil.rmtree(target, ignore_errors=True)
-        target.mkdir(parents=True)
+        remove(self._folder, place)
+        target = make_folder(self._folder, place)
         for file in artifact.files:
-            path = target / safe_name(file.name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self._run.path(file), path)
+            copy_file(self._run.path(file), self._folder, place / safe_name(file.name))
         self._kept.artifacts[place.as_posix()] = artifact.about
         if self._root:
             self._live.log_artifact(
@@ -306,15 +314,13 @@ class DVCLiveTracker(Tracker):
         return False
 
     def _place(self, record: Media | Table | Text | Histogram, kind: str, suffix: str) -> Path:
-        path = self._folder / "media" / kind / self._nested(record.key) / f"{record.step}{suffix}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
+        return Path("media", kind, self._nested(record.key), f"{record.step}{suffix}")
 
     def _keep(self, record: Media | Table, kind: str) -> None:
         source = self._run.path(record.file)
-        target = self._place(record, kind, source.suffix)
-        shutil.copyfile(source, target)
-        self._keep_caption(record, target)
+        place = self._place(record, kind, source.suffix)
+        copy_file(source, self._folder, place)
+        self._keep_caption(record, place)
 
     def _keep_picture(self, record: Image | Figure, kind: str) -> None:
         """Give a picture to DVCLive, then put its bytes in place: DVCLive encodes it anew."""
@@ -323,15 +329,16 @@ class DVCLiveTracker(Tracker):
             self._keep(record, kind)
             return
         name = f"{kind}/{self._nested(record.key)}/{record.step}{source.suffix}"
+        place = Path("plots", "images", name)
+        beneath(self._folder, place)
         self._live.step = record.step
         self._live.log_image(name, str(source))
-        target = self._folder / "plots" / "images" / name
-        shutil.copyfile(source, target)
-        self._keep_caption(record, target)
+        copy_file(source, self._folder, place)
+        self._keep_caption(record, place)
 
-    def _keep_caption(self, record: Media | Table, target: Path) -> None:
+    def _keep_caption(self, record: Media | Table, place: Path) -> None:
         if caption := getattr(record, "caption", None):
-            self._kept.captions[target.relative_to(self._folder).as_posix()] = caption
+            self._kept.captions[place.as_posix()] = caption
 
 
 def _about(header: Header) -> Tree:

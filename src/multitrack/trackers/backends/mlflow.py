@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import msgspec
@@ -17,6 +18,7 @@ from multitrack.trackers.backends._layout import Content
 from multitrack.trackers.backends._mlflow_errors import name_error, stands_already
 from multitrack.trackers.backends._mlflow_run import find_run
 from multitrack.trackers.backends._mlflow_settings import MLflowSettings
+from multitrack.trackers.beneath import beneath
 from multitrack.trackers.names import flatten
 from multitrack.trackers.protocol import (
     Attachment,
@@ -88,6 +90,7 @@ class MLflowTracker(Tracker):
     _client: MlflowClient
     _run: RunInfo
     _id: str
+    _artifacts: Path | None = None
     _latest: int | None = None
 
     def __init__(self, settings: MLflowSettings) -> None:
@@ -100,10 +103,13 @@ class MLflowTracker(Tracker):
         store.set_defaults(uri)
         from mlflow import MlflowClient
 
-        with store.alone_in_store(uri):
+        with store.alone_in_store(uri), store.made_in(run):
             self._client = MlflowClient(tracking_uri=uri)
             info = find_run(self._client, uri, run, self._settings).info
         self._id = info.run_id
+        self._artifacts = files.local_root(info.artifact_uri)
+        if run.is_foreign and not self._settings.tracking_uri:
+            files.see_that_it_stays(info.artifact_uri, run.directory)
         if not (run.is_unsure and info.status in STATUSES.values()):
             self._client.update_run(self._id, status="RUNNING")
         self._describe(run.header)
@@ -320,6 +326,9 @@ class MLflowTracker(Tracker):
         self._upload(record, contents)
 
     def _upload(self, record: Record, contents: Mapping[str, Content]) -> None:
+        if self._artifacts:
+            for path in contents:
+                beneath(self._artifacts, path)
         files.upload(self._client, self._id, contents)
         self._latest = files.milliseconds(record)
 

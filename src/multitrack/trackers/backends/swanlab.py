@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import json
-import shutil
 import wave
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,6 +16,7 @@ from multitrack.trackers.backends import _swanlab as rules
 from multitrack.trackers.backends._config import RunConfig
 from multitrack.trackers.backends._sessions import sessions_of
 from multitrack.trackers.backends._undisturbed import undisturbed
+from multitrack.trackers.beneath import copy_file, remove
 from multitrack.trackers.bounded import call_within
 from multitrack.trackers.names import component
 from multitrack.trackers.protocol import (
@@ -191,7 +191,8 @@ class SwanLabTracker(Tracker):
         self._run = run
         sessions = sessions_of(run, self.name)
         if sessions.dead:
-            shutil.rmtree(sessions.dead["folder"], ignore_errors=True)
+            folder = Path(sessions.dead["folder"])
+            remove(folder.parent, folder.name)
         # the client expects JSON in this variable, which holds a name for transformers' callback
         with undisturbed({"SWANLAB_PROJECT": None}):
             self._open = client = call_within(START_TIMEOUT, self._start_client, run)
@@ -404,9 +405,7 @@ class SwanLabTracker(Tracker):
     def _save(self, source: Path, place: Path) -> None:
         """Copy a file to where the client keeps those of the run; it would link it otherwise."""
         files = self._client.dir / "files"
-        target = files / place
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        target = copy_file(source, files, place)
         self._client.save(glob.escape(str(target)), base_path=str(files), policy="now")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from html import escape as escape_html
@@ -20,6 +19,7 @@ from packaging.version import Version
 from multitrack.trackers.backends import _wandb_client as client
 from multitrack.trackers.backends import _wandb_log as log
 from multitrack.trackers.backends._wandb_settings import WandbSettings
+from multitrack.trackers.beneath import remove, see_that_all_stays
 from multitrack.trackers.bounded import call_within
 from multitrack.trackers.names import escape, merge, tag_word
 from multitrack.trackers.protocol import (
@@ -113,10 +113,10 @@ class WandbTracker(Tracker):
         undone = [folder for folder in earlier if folder.exists() and folder not in done]
         for folder in undone:
             if folder.name.startswith("offline-run-"):
-                shutil.rmtree(folder, ignore_errors=True)
+                remove(folder.parent, folder.name)
         self._run = self._open(run, is_resumed=len(earlier) > len(undone))
-        is_repeat = any(not log.is_shared(folder) for folder in undone)
-        self._take_up([log.read_run(folder) for folder in done], is_repeat=is_repeat)
+        is_repeat = run.claimed or any(not log.is_shared(folder) for folder in undone)
+        self._take_up([log.read_run(folder) for folder in done], is_repeat=bool(is_repeat))
         self._describe(run.header)
         return Attachment(
             id=self._run.id,
@@ -339,7 +339,8 @@ class WandbTracker(Tracker):
             self._settings.dir.mkdir(parents=True, exist_ok=True)
             return self._settings.dir
         for name in ("wandb", ".wandb"):
-            run.default(name)
+            if (folder := run.default(name)).exists() and run.is_foreign:
+                see_that_all_stays(folder)
         if os.access(run.directory, os.W_OK) or run.is_foreign:
             return run.directory
         return run.folder
