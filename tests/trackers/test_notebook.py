@@ -104,6 +104,17 @@ thread = threading.Thread(target=work, args=[len(runs)]); thread.start(); thread
     assert "[(0, 'running'), (1, 'running')]" in done.stdout
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_child_of_a_cell_ends_no_run(notebook):
+    first = f"runs[0] = {START.format('first')}"
+    child = (
+        f"import os\nif not os.fork():\n  {START.format('own')}.finish(quiet=True)\n  os._exit(0)"
+    )
+    done = notebook("import multitrack; runs = {}", first, f"{child}\nos.wait()", STATUSES)
+    assert "[(0, 'running')]" in done.stdout
+    assert "earlier cell" not in done.stderr
+
+
 def test_a_cell_shows_the_card_of_its_last_value(notebook):
     shows = "print(sorted(get_ipython().display_formatter.format(run)[0]))"
     done = notebook("import multitrack", f"run = {START.format('card')}", shows)

@@ -73,6 +73,26 @@ def test_a_resumed_training_goes_on_with_its_run(make_trainer: Callable[..., Tra
     assert sorted(logged(trainer, "loss")) == [2, 4, 6]
 
 
+def test_one_callback_makes_a_run_for_each_training(
+    make_trainer: Callable[..., Trainer],
+) -> None:
+    tracking = TrackingCallback("none")
+    first = make_trainer(tracking, **SAVING)
+    ids = []
+    for trainer, checkpoint in [
+        (first, None),
+        (make_trainer(tracking, **SAVING), None),  # the next fold
+        (first, None),  # the same Trainer, from the beginning
+        (first, first.output_dir / "checkpoint-2"),
+    ]:
+        trainer.train(resume_from_checkpoint=checkpoint)
+        trainer.evaluate()
+        ids.append(tracking.run_id)
+    assert len(set(ids)) == 3
+    assert ids[2] == ids[3]  # whose checkpoints these are
+    assert len(list((first.output_dir / "multitrack").iterdir())) == 3
+
+
 def test_evaluation_after_training_belongs_to_the_run(
     make_trainer: Callable[..., Trainer],
 ) -> None:

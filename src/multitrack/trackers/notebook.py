@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -81,3 +82,7 @@ def _execution() -> int | None:
         return None
     found = shell()
     return None if found is None else found.execution_count
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begun.clear)  # they are the notebook's, not the child's

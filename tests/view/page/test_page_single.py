@@ -97,3 +97,6 @@ def test_where_imported_runs_come_from_is_a_column_only_for_who_asks(look_at_own
     expect(params.locator("label").first).to_have_text("zeta")
     page.get_by_role("checkbox", name="imported_from/tracker").check()
     expect(page.locator("thead th", has_text="imported_from/tracker")).to_be_visible()
+    page.goto(own_site.compare("run-0", "run-1") + "&tab=params")
+    names = ["zeta", "imported_from/id", "imported_from/tracker"]
+    expect(page.locator(".diff tbody th")).to_have_text(names)

@@ -3,6 +3,7 @@
 import { Swatch } from "../charts/legend.js";
 import { text } from "../format.js";
 import { html, useMemo, useState } from "../lib.js";
+import { isOrigin } from "../params.js";
 import { Search } from "../parts/controls.js";
 import { Empty } from "../parts/says.js";
 
@@ -61,9 +62,13 @@ function Same({ hasParams }) {
   return html`<${Empty} small title="No param differs"><p>Show equal ones too, to see them all.</p><//>`;
 }
 
-/** Return a row for each param: its values, whether they differ, and the most common one. */
+/**
+ * Return a row for each param: its values, whether they differ, and the most common one. Where
+ * imported runs come from, which always differs, stands last.
+ */
 function rowsOf(runs) {
   const names = [...new Set(runs.flatMap((run) => Object.keys(run.params)))].sort();
+  names.sort((a, b) => isOrigin(a) - isOrigin(b));
   return names.map((name) => {
     const values = runs.map((run) => (Object.hasOwn(run.params, name) ? text(run.params[name]) : undefined));
     return { name, values, differs: new Set(values).size > 1, common: mostCommon(values) };

@@ -1,11 +1,11 @@
 /** The columns of the runs table: what a run has under each, and how it is written. */
 
 import { duration, number } from "../format.js";
+import { isOrigin } from "../params.js";
 
 const AUTOMATIC = 4;
 const PARAM = "param:";
 const METRIC = "metric:";
-const ORIGIN = `${PARAM}imported_from/`; // where a run was read, which no two have in common
 
 /**
  * @typedef {{key: string, title: string, isNumber?: boolean, value: (run: object) => unknown,
@@ -66,7 +66,7 @@ export function column(key) {
  * @returns {{params: string[], metrics: string[]}}
  */
 export function columnKeys(runs) {
-  const params = keysOf(runs, "params", PARAM).sort((a, b) => isOrigin(a) - isOrigin(b));
+  const params = keysOf(runs, "params", PARAM).sort((a, b) => isOfOrigin(a) - isOfOrigin(b));
   return { params, metrics: keysOf(runs, "metrics", METRIC) };
 }
 
@@ -78,7 +78,7 @@ export function columnKeys(runs) {
  */
 export function automaticColumns(runs, keys) {
   const differing = keys.params.filter((key) => {
-    if (isOrigin(key)) return false;
+    if (isOfOrigin(key)) return false;
     const { value } = column(key);
     const values = new Set(runs.map(value));
     values.delete(undefined);
@@ -89,8 +89,8 @@ export function automaticColumns(runs, keys) {
   return [...differing.slice(0, AUTOMATIC / 2), ...metrics.slice(0, AUTOMATIC / 2)];
 }
 
-function isOrigin(key) {
-  return key.startsWith(ORIGIN);
+function isOfOrigin(key) {
+  return isOrigin(key.slice(PARAM.length));
 }
 
 function keysOf(runs, field, prefix) {
