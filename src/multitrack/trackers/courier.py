@@ -59,8 +59,9 @@ from multitrack.trackers.records import (
     files_of,
 )
 from multitrack.trackers.refusals import Refusals
+from multitrack.trackers.retry_after import LONGEST, asked_wait
 from multitrack.trackers.settings import Settings
-from multitrack.trackers.staging import check_place, was_overwritten
+from multitrack.trackers.whole import see_that_it_is_whole
 
 logger = logging.getLogger("multitrack.courier")
 
@@ -186,7 +187,7 @@ class Courier:
     def _work(self, gone: threading.Event) -> bool:
         """Deliver as long as there is a point in it; tell whether the backend has everything."""
         caught_up_at = time.monotonic()
-        while not self.stop:
+        while not self.stop and self._keep_to_wish(gone):
             is_gone = gone.is_set()  # asked before reading: all that was written is then read
             if is_gone and self._gone_at is None:
                 self._gone_at = time.monotonic()
@@ -402,22 +403,11 @@ class Courier:
         answer = error if isinstance(error, TrackerError) else tracker.classify(error)
         if isinstance(answer, Refused):
             return Parked(answer.reason, "multitrack doctor")
-        return answer
+        return _with_wish(answer, error)
 
     def _check(self, file: StagedFile) -> None:
         """See that a file is what it was, and give its upload the time that its size takes."""
-        try:
-            check_place(self.run_folder, file)
-            is_other = was_overwritten(self.run_folder, file)
-        except FileNotFoundError:
-            raise Refused(f"{file.name} {_why_gone(self.run_folder)}") from None
-        except ValueError as error:
-            raise Refused(str(error)) from None
-        if is_other:
-            raise Refused(
-                f"{file.name} was overwritten in place after it was logged, "
-                f"or the run was copied without its files' times"
-            )
+        see_that_it_is_whole(self.run_folder, file)
         self._bytes += file.size
         self._expect_answer()
 
@@ -427,6 +417,7 @@ class Courier:
         if not isinstance(answer, TrackerError):
             logger.info("%s raised: %s", self.folder.backend, error, exc_info=error)
             answer = (self._tracker or self._tracker_type(self._settings)).classify(error)
+        answer = _with_wish(answer, error)
         if isinstance(answer, Restart):
             self._start_over()
         return answer
@@ -465,6 +456,7 @@ class Courier:
     def _went_through(self) -> None:
         self.state.attempt = None
         self.state.failures = 0
+        self.state.not_before = 0.0
         self.state.message = self.state.remedy = None
 
     def _move_cursor(self, offset: int) -> None:
@@ -484,18 +476,42 @@ class Courier:
         self.state.message = answer.reason
         self.state.remedy = answer.remedy if isinstance(answer, Parked) else self.state.remedy
         self.state.attempt = None
+        if isinstance(answer, Retry) and answer.after:
+            self.state.not_before = time.time() + min(answer.after, LONGEST)
+            self.state.message += f"; the server asked to wait {answer.after:,.0f} seconds"
         with contextlib.suppress(OSError):
             self._note("parked" if is_parked else "retrying")
+
+    @property
+    def asked_wait(self) -> float:
+        """Seconds for which the server asked to be left alone; a clock may be set back."""
+        return min(self.state.not_before - time.time(), LONGEST)
+
+    def _keep_to_wish(self, gone: threading.Event) -> bool:
+        """Wait as long as the server asked to; return False if that is longer than we last."""
+        while not self.stop and (left := self.asked_wait) > 0:
+            if self.once or self._is_late(left, self.linger):
+                self._note("retrying")
+                return False
+            if self.state.rings != self._rings:  # a person asks: the answer is no
+                self.state.rings = self._rings
+                self._note("retrying")
+            self._pause(left, gone)
+            if gone.is_set() and self._gone_at is None:
+                self._gone_at = time.monotonic()
+        return True
+
+    def _is_late(self, delay: float, limit: float) -> bool:
+        """Tell whether the trainer will have been gone for longer than a limit."""
+        return self._gone_at is not None and time.monotonic() + delay > self._gone_at + limit
 
     def _wait_after(self, answer: TrackerError, gone: threading.Event) -> bool:
         """Wait until the next try; return False when there shall be none."""
         self.note_trouble(answer)
         delay, limit = PARKED_RETRY, 0.0
         if not isinstance(answer, Parked):
-            wish = answer.after if isinstance(answer, Retry) else None
-            delay, limit = max(wish or 0.0, _back_off(self.state.failures)), self.linger
-        is_late = self._gone_at is not None and time.monotonic() + delay > self._gone_at + limit
-        if self.once or is_late:
+            delay, limit = max(self.asked_wait, _back_off(self.state.failures)), self.linger
+        if self.once or self._is_late(delay, limit):
             return False
         self._pause(delay, gone)
         return True
@@ -530,15 +546,16 @@ class Courier:
         self._save()
 
 
+def _with_wish(answer: TrackerError, error: BaseException) -> TrackerError:
+    """Add to an answer how long the server asked to wait, if the adapter did not say."""
+    if isinstance(answer, Retry) and answer.after is None:
+        answer.after = asked_wait(error)
+    return answer
+
+
 def _answer_of(error: TrackerError | OSError) -> TrackerError:
     """Take a full disk, or a file server that is away, for what may pass: no record's fault."""
     return Retry(f"the run's folder: {error}") if isinstance(error, OSError) else error
-
-
-def _why_gone(run: RunFolder) -> str:
-    if run.pruned.exists():
-        return "was removed by `multitrack gc`, when every backend of the run had it"
-    return "is gone from the run's folder"
 
 
 def _stays_locked(path: Path) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 from multitrack.trackers import registry
 from multitrack.trackers.courier import END_GRACE, Courier, read_header
-from multitrack.trackers.folder import RunFolder
+from multitrack.trackers.folder import CourierState, RunFolder
 from multitrack.trackers.kept import keep_settings
 from multitrack.trackers.locks import FileLock, LockedError
 from multitrack.trackers.process import EXIT_CODES, secret_variables, spawn
@@ -343,6 +343,8 @@ class InlineWorker:
         """Deliver what was written; what fails is left for the next call."""
         if self._courier is None or self._is_busy:  # busy: a signal handler logs in between
             return
+        if self._courier.asked_wait > 0:
+            return
         self._is_busy = True
         try:
             while self._courier.deliver_next():
@@ -535,9 +537,23 @@ def report(run: RunFolder, backend: str) -> Report:
         pending=pending,
         refused=state.refused,
         url=state.attachment.url if state.attachment else None,
-        message="; ".join(part for part in (state.message, state.remedy) if part) or None,
+        message=_why_pending(state),
         command=f"multitrack sync {run.path} --to {backend}",
     )
+
+
+def _why_pending(state: CourierState) -> str | None:
+    """Return why something is pending: the last trouble, else what was being done last."""
+    since = f"for {max(0.0, time.time() - state.updated):,.0f} s"
+    doing = {
+        "starting": f"its client has been starting {since}",
+        "delivering": f"the backend has not answered {since}",
+    }
+    what = doing.get(state.phase) if state.updated else None  # else nothing has begun
+    facts = [state.message or what, state.remedy]
+    if state.failures > 1 and state.phase == "retrying":
+        facts.insert(1, f"{state.failures} attempts failed")
+    return "; ".join(fact for fact in facts if fact) or None
 
 
 def _worker(assignment: Assignment, mode: Mode, emit: Emit) -> Worker | None:

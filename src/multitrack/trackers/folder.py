@@ -56,6 +56,7 @@ class CourierState(msgspec.Struct, kw_only=True, omit_defaults=True):
         message: why, as one line: the last error, or what a parked courier waits for.
         remedy: what a person can type or do about it.
         failures: deliveries that failed since the last one that went through.
+        not_before: Unix time before which the server asked not to be tried again.
         rings: how often it had been asked to try at once, when its last try failed.
         attempt: the batch in delivery.
         attachment: how to find the run at the backend.
@@ -75,6 +76,7 @@ class CourierState(msgspec.Struct, kw_only=True, omit_defaults=True):
     message: str | None = None
     remedy: str | None = None
     failures: int = 0
+    not_before: float = 0.0
     rings: int = 0
     attempt: Attempt | None = None
     attachment: Attachment | None = None

@@ -92,8 +92,7 @@ def _name_response(response: Any, reason: str) -> TrackerError:
     if status in {401, 403}:
         return Parked(reason, SIGN_IN)
     if status in {408, 429} or status >= 500:  # noqa: PLR2004 - HTTP's words for "later"
-        wait = response.headers.get("Retry-After", "")
-        return Retry(reason, after=float(wait) if wait.isdecimal() else None)
+        return Retry(reason)
     return Refused(reason)
 
 
