@@ -18,7 +18,7 @@ def refusing(method: Callable[P, None]) -> Callable[P, None]:
     @functools.wraps(method)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         done = attempt(method, *args, **kwargs)
-        if isinstance(done, Unread):
+        if type(done) is Unread:
             logger, *given = args
             run: Run | None = getattr(logger, "run", None)
             is_named = given and isinstance(given[0], str)

@@ -155,7 +155,7 @@ def _configuration(model: Any, params: Mapping[str, Any]) -> dict[str, Any]:
     arguments = {key: params.get(key) for key in ("epochs", "steps")}
     if optimizer := getattr(model, "optimizer", None):
         config = attempt(optimizer.get_config)  # of a user's own schedule, too
-        arguments["optimizer"] = text_of(optimizer) if isinstance(config, Unread) else config
+        arguments["optimizer"] = text_of(optimizer) if type(config) is Unread else config
     facts = {"name": model.name}
     count = attempt(model.count_params) if model.built else None
     if isinstance(count, int):

@@ -293,7 +293,7 @@ class TrackingCallback:
     def _named(self, args: Any, field: str) -> str | None:
         """Return a name that the loop's arguments hold, None if they hold none."""
         name = attempt(getattr, args, field, None)
-        return None if name is None or isinstance(name, Unread) else text_of(name)
+        return None if name is None or type(name) is Unread else text_of(name)
 
     def _log_checkpoint(
         self,

@@ -68,7 +68,7 @@ def _attribute(model: Any, name: str) -> Any:
 
 def _is_unread(value: Any, what: str) -> bool:
     """Tell whether something of a model could not be read, and say so."""
-    if not isinstance(value, Unread):
+    if type(value) is not Unread:
         return False
     logger.warning("the model's %s was not recorded: %s", what, value.reason)
     return True
@@ -77,7 +77,7 @@ def _is_unread(value: Any, what: str) -> bool:
 def _named(value: Any, name: str) -> Mapping[str, Any]:
     """Return the values that something holds by name; what names nothing has the name given."""
     taken = attempt(take_tree, value, name)
-    if isinstance(taken, Unread):
+    if type(taken) is Unread:
         return _public(value) or {name: value}
     for place, reason in taken.refused.items():
         logger.warning("not recorded: %s: %s", place, reason)
@@ -87,6 +87,6 @@ def _named(value: Any, name: str) -> Mapping[str, Any]:
 def _public(value: Any) -> dict[str, Any]:
     """Return the attributes of a plain object, but those that are its own affair."""
     attributes = attempt(vars, value)
-    if isinstance(attributes, Unread):
+    if type(attributes) is Unread:
         return {}
     return {name: attributes[name] for name in attributes if not name.startswith("_")}

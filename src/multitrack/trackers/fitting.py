@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from multitrack.trackers.records import Tree
+from multitrack.trackers.redact import redact_text, redact_tree
 
 LONGEST_VALUE = 1_000_000
 """Bytes of the longest single value, a text or a list, that is kept in its record."""
@@ -56,7 +57,7 @@ def fit(tree: Tree, what: str) -> Fitted:
     """Return a tree in parts that fit.
 
     Args:
-        tree: of what JSON can hold, without secrets: what is cut is kept as it is here.
+        tree: of what JSON can hold. Of its secrets, those in what is cut are redacted.
         what: begins the names of artifacts.
 
     >>> fit({"lr": 0.1}, "params").parts
@@ -65,33 +66,56 @@ def fit(tree: Tree, what: str) -> Fitted:
     if fits(tree):
         return Fitted([tree], [])
     wholes: list[Whole] = []
-    cut = {name: _cut(value, f"{what}/{name}", wholes) for name, value in tree.items()}
+    cut = {name: _cut(value, what, (name,), wholes) for name, value in tree.items()}
     return Fitted(list(_split(cut, LONGEST_RECORD)), wholes)
 
 
 def fit_text(text: str, name: str) -> tuple[str, Whole | None]:
-    """Return a text that fits, and all of it if it was cut."""
+    """Return a text that fits, and all of it, without secrets, if it was cut."""
     if len(text) <= LONGEST_TEXT:
         return text, None
+    text = redact_text(text)
     whole = Whole(f"{name}.txt", text.encode())
     return _shown(text, whole), whole
 
 
-def _cut(value: Any, name: str, wholes: list[Whole]) -> Any:
+def _cut(value: Any, what: str, place: tuple[str, ...], wholes: list[Whole]) -> Any:
     """Return a value without what is too long in it."""
     if isinstance(value, str):
-        if len(value) <= LONGEST_VALUE:
-            return value
-        wholes.append(Whole(f"{name}.txt", value.encode()))
-        return _shown(value, wholes[-1])
+        return _cut_text(value, what, place, wholes) if len(value) > LONGEST_VALUE else value
     if not isinstance(value, dict | list) or fits(value):
         return value
     if isinstance(value, dict):
-        return {key: _cut(inner, f"{name}/{key}", wholes) for key, inner in value.items()}
-    wholes.append(Whole(f"{name}.json", _encode(value)))
-    first = value[:SHOWN_VALUES]
-    mark = f"… (cut: {len(value):,} values in all, in the artifact {wholes[-1].name})"
+        return {key: _cut(inner, what, (*place, key), wholes) for key, inner in value.items()}
+    return _cut_list(value, what, place, wholes)
+
+
+def _cut_text(text: str, what: str, place: tuple[str, ...], wholes: list[Whole]) -> str:
+    text = _redacted(text, place)
+    if len(text) <= LONGEST_VALUE:  # all of it was one secret
+        return text
+    wholes.append(Whole("/".join((what, *place)) + ".txt", text.encode()))
+    return _shown(text, wholes[-1])
+
+
+def _cut_list(items: list[Any], what: str, place: tuple[str, ...], wholes: list[Whole]) -> Any:
+    shown = _redacted(items, place)
+    if not isinstance(shown, list):
+        return shown
+    wholes.append(Whole("/".join((what, *place)) + ".json", _encode(shown)))
+    mark = f"… (cut: {len(shown):,} values in all, in the artifact {wholes[-1].name})"
+    first = shown[:SHOWN_VALUES]
     return [*(first if fits(first) else []), mark]
+
+
+def _redacted(value: Any, place: tuple[str, ...]) -> Any:
+    """Return a value without secrets, which the names that it lies under may tell."""
+    for name in reversed(place):
+        value = {name: value}
+    value = redact_tree(value)
+    for _ in place:
+        (value,) = value.values()
+    return value
 
 
 def _shown(text: str, whole: Whole) -> str:

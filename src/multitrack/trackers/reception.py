@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, cast
 
 from multitrack.trackers import fitting, values
 from multitrack.trackers.records import Tree
-from multitrack.trackers.redact import redact_text, redact_tree
+from multitrack.trackers.redact import redact_text
 from multitrack.trackers.texts import ENDING, Unread, attempt, kind_of, reason_of, text_of
 
 P = ParamSpec("P")
@@ -103,7 +103,7 @@ class Reception:
     def step(self, step: Any) -> int | None:
         """Return a step as an int, None if it is none."""
         number = attempt(values.as_step, step)
-        if isinstance(number, Unread):
+        if type(number) is Unread:
             self._refuse("step", reason_of(number.error))
             return None
         return number
@@ -111,7 +111,7 @@ class Reception:
     def epoch(self, epoch: Any) -> float | None:
         """Return an epoch as a float, None if it is none."""
         number = attempt(values.as_number, epoch)
-        if isinstance(number, Unread):
+        if type(number) is Unread:
             self._refuse("epoch", f"epoch must be a number, not {values.quoted(epoch)}")
             return None
         return float(number)
@@ -119,7 +119,7 @@ class Reception:
     def rate(self, key: str, rate: Any) -> int | None:
         """Return a sample rate as an int, None if it is none: a sound file has its own."""
         number = None if rate is None else attempt(values.as_step, rate)
-        if isinstance(number, Unread):
+        if type(number) is Unread:
             reason = f"it must be a whole number, not {values.quoted(rate)}"
             self._refuse(f"{text_of(key)}/sample_rate", reason)
             return None
@@ -128,7 +128,7 @@ class Reception:
     def names(self, what: str, given: Any) -> list[str]:
         """Return one name, or several, as a list."""
         taken = attempt(values.take_tags, given)
-        if isinstance(taken, Unread):
+        if type(taken) is Unread:
             self._refuse(what, reason_of(taken.error))
             return []
         names, refused = taken
@@ -140,12 +140,11 @@ class Reception:
         if metadata is None:
             return {}
         taken = attempt(values.take_tree, metadata, "metadata")
-        if isinstance(taken, Unread):
+        if type(taken) is Unread:
             self._refuse(name, reason_of(taken.error))
             return {}
         self.refuse_all(taken.refused, f"{name}/")
-        tree: Tree = redact_tree(taken.tree)
-        fitted = fitting.fit(tree, name)
+        fitted = fitting.fit(taken.tree, name)
         for whole in fitted.wholes:
             self._keep(whole)
         if len(fitted.parts) > 1:

@@ -41,7 +41,7 @@ from multitrack.trackers.records import (
     Text,
     Video,
 )
-from multitrack.trackers.redact import redact_table, redact_text, redact_tree
+from multitrack.trackers.redact import redact_table, redact_text
 from multitrack.trackers.session import Session
 from multitrack.trackers.shown import ShowsItself
 from multitrack.trackers.texts import (
@@ -156,7 +156,7 @@ class Run(ShowsItself):
         """
         tree, refused = values.take_tree(params, "params")
         if tree:
-            self._append_all(Params, redact_tree(tree), "params")
+            self._append_all(Params, tree, "params")
         self._takes.refuse_all(refused)
 
     @never_raises
@@ -169,7 +169,7 @@ class Run(ShowsItself):
         """
         taken, refused = values.take_tags(tags)
         if taken:
-            self._append_all(Tags, redact_tree(taken), "tags")
+            self._append_all(Tags, taken, "tags")
         self._takes.refuse_all(refused)
 
     @never_raises
@@ -181,7 +181,7 @@ class Run(ShowsItself):
         """
         taken, refused = values.take_metrics(results, with_texts=True)
         if taken:
-            self._append_all(Summary, redact_tree(taken), "summary")
+            self._append_all(Summary, taken, "summary")
         self._takes.refuse_all(refused)
 
     # -- media -----------------------------------------------------------------------------
@@ -193,10 +193,7 @@ class Run(ShowsItself):
         Example:
             >>> run.log_text("samples/answer", "Paris is the capital of France.", step=10)
         """
-        text = text_of(text)
-        if len(text) > fitting.LONGEST_TEXT:
-            text = redact_text(text)  # before it is kept whole
-        shown, whole = fitting.fit_text(text, text_of(key))
+        shown, whole = fitting.fit_text(text_of(text), text_of(key))
         self._write(Text, step, key=key, text=shown)
         if whole:
             self._keep(whole)
@@ -522,10 +519,7 @@ class Run(ShowsItself):
     def _append_all(
         self, kind: type[Params | Summary | Tags], values: dict[str, Any], what: str
     ) -> None:
-        """Append values in as many records as they take, and keep whole what was cut of them.
-
-        They hold no secrets any more.
-        """
+        """Append values in as many records as they take, and keep whole what was cut of them."""
         fitted = fitting.fit(values, what)
         for part in fitted.parts:
             self._append(kind(time=time.time(), values=part))

@@ -53,19 +53,17 @@ class ShowsItself:
         """Return the run's id, project, status and trackers."""
         seen = attempt(_look, self.folder, self.status)
         facts = [f"<multitrack.Run {self.id!r}"]
-        if not isinstance(seen, Unread):
+        if type(seen) is not Unread:
             facts += [f"{seen.header.project!r}"] if seen.header.project else []
         facts += [self.status]
-        if not isinstance(seen, Unread):
+        if type(seen) is not Unread:
             facts += ["trackers: " + (", ".join(one.backend for one in seen.standings) or "none")]
         return ", ".join(facts) + ">"
 
     def _repr_html_(self) -> str:
         """Return the card that notebooks show: status, trackers, links, and what is delivered."""
         seen = attempt(_look, self.folder, self.status)
-        return (
-            _boxed(_title(self.id, None, self.status)) if isinstance(seen, Unread) else card(seen)
-        )
+        return _boxed(_title(self.id, None, self.status)) if type(seen) is Unread else card(seen)
 
 
 class Seen(NamedTuple):
@@ -136,7 +134,7 @@ def _link(url: str | None) -> str:
     if url is None:
         return ""
     parts = attempt(urlsplit, url)
-    if isinstance(parts, Unread) or parts.scheme not in {"http", "https"}:
+    if type(parts) is Unread or parts.scheme not in {"http", "https"}:
         return f'<code style="font-size:12px;word-break:break-all">{_text(url)}</code>'
     safe = 'target="_blank" rel="noopener noreferrer"'
     return f'<a href="{_text(url)}" {safe}>{_text(parts.netloc)}</a>'

@@ -14,7 +14,6 @@ from multitrack.trackers.delivery import MODES, Assignment, Mode
 from multitrack.trackers.folder import RUN_ID, RunFolder, default_directory, new_run_id
 from multitrack.trackers.protocol import Emit
 from multitrack.trackers.records import Header, Tree
-from multitrack.trackers.redact import redact_text, redact_tree
 from multitrack.trackers.run import FINISH_TIMEOUT, Run
 from multitrack.trackers.session import Session, read_standing
 from multitrack.trackers.settings import Settings, load
@@ -94,7 +93,6 @@ def start_run(
     timeout = _checked_timeout(finish_timeout)
     observing = observers.choose(system_metrics, capture_console)
     tree, refused = values.take_tree(config) if config is not None else values.Taken({}, {})
-    tree = redact_tree(tree)
     given, refused_tags = values.take_tags(tags) if tags is not None else ({}, {})
     named = _tags_of_environment() | given
     assignments = [Assignment(run, *c) for c in _choose(backends, settings or {}) if _is_on(*c)]
@@ -152,8 +150,8 @@ def _header(
         run_id=run.run_id,
         project=project,
         name=name,
-        notes=redact_text(notes) if notes else None,
-        tags=redact_tree(tags),
+        notes=notes,
+        tags=tags,
         config=config,
         report_to=backends,
         host=surroundings.describe_host(),

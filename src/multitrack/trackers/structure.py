@@ -71,7 +71,7 @@ def parts_of(value: Any) -> Parts | None:
     """Return what a value is made of, None if it is nothing but itself."""
     for look in _LOOKS:
         parts = attempt(look, value)
-        if parts is not None and not isinstance(parts, Unread):
+        if parts is not None and type(parts) is not Unread:
             return parts
     return None
 
@@ -80,7 +80,7 @@ def failure(value: Any) -> Unread | None:
     """Return what kept a value from telling its named parts, None if it has no way to tell them."""
     for look in (_mapping, operator.methodcaller("to_dict")):
         found = attempt(look, value)
-        if isinstance(found, Unread) and not isinstance(found.error, AttributeError):
+        if type(found) is Unread and not isinstance(found.error, AttributeError):
             return found
     return None
 
@@ -131,10 +131,10 @@ def _each(value: Any, keys: Iterable[Any]) -> Iterator[Pair]:
     raw: Any = None
     for key in keys:
         found = attempt(operator.getitem, value, key)
-        if isinstance(found, Unread):
+        if type(found) is Unread:
             raw = _unresolved(value) if raw is None else raw
             written = attempt(operator.getitem, raw, key)
-            found = found if isinstance(written, Unread) else written
+            found = found if type(written) is Unread else written
         yield key, found
 
 
@@ -154,7 +154,7 @@ def _converted(value: Any) -> Instead | None:
     for fields, dump in (("model_fields", "model_dump"), ("__fields__", "dict")):
         if hasattr(type(value), fields) and hasattr(type(value), dump):
             found = _called(value, dump)
-            return Instead(_own(value) if isinstance(found, Unread) else found)
+            return Instead(_own(value) if type(found) is Unread else found)
     return None
 
 
@@ -195,7 +195,7 @@ def _field_names(kind: type) -> list[str]:
 def _set(value: Any, names: Iterable[str]) -> Iterator[Pair]:
     for name in names:
         found = attempt(getattr, value, name)
-        if not (isinstance(found, Unread) and isinstance(found.error, AttributeError)):
+        if not (type(found) is Unread and isinstance(found.error, AttributeError)):
             yield name, found
 
 
@@ -272,7 +272,7 @@ def _read(look: _Look, value: Any) -> Found:
     items: list[Any] = []
     most = _length(value)
     rest = attempt(lambda: items.extend(islice(look(value), most + 1)))
-    if isinstance(rest, Unread):
+    if type(rest) is Unread:
         return Found(items, rest)
     if len(items) > most:
         return Found(
@@ -286,7 +286,7 @@ def _length(value: Any) -> int:
     if type(value) in {dict, list, tuple, set, frozenset}:
         return len(value)
     length = attempt(len, value)
-    return LEAST if isinstance(length, Unread) else min(max(length, LEAST), MOST)
+    return LEAST if type(length) is Unread else min(max(length, LEAST), MOST)
 
 
 def _has(value: Any, *methods: str) -> bool:

@@ -6,7 +6,7 @@ Nothing here raises, but for what ends a program: a class of a user's may raise 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar, final
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -19,8 +19,12 @@ LONGEST_REASON = 2_000
 _NAME = type.__dict__["__name__"].__get__  # a metaclass may say something else, or raise
 
 
+@final
 class Unread(NamedTuple):
-    """Stands where something raised, or could not be read."""
+    """Stands where something raised, or could not be read.
+
+    It is known by ``type(value) is Unread``: a user's value may raise when ``isinstance`` asks it.
+    """
 
     error: BaseException
 

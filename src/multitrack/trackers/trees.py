@@ -98,7 +98,7 @@ class _Builder:
         if kind is int and value in INT64:
             return value
         found = attempt(self._other, value, kind, place)
-        return text_of(value) if isinstance(found, Unread) else found
+        return text_of(value) if type(found) is Unread else found
 
     def _other(self, value: Any, kind: type, place: Place) -> Any:
         if issubclass(kind, enum.Enum):
@@ -134,7 +134,7 @@ class _Builder:
         if isinstance(parts, Instead):
             return self.plain(parts.value, place)
         number = attempt(as_number, value)
-        return text_of(value) if isinstance(number, Unread) else spell(number)
+        return text_of(value) if type(number) is Unread else spell(number)
 
     def _is_endless(self, value: Any) -> bool:
         """Tell whether what was taken so far shows that there is no end to it.

@@ -64,7 +64,7 @@ def _take(
     nest: _Nest | None = None,
 ) -> None:
     for key, value in pairs:
-        name = prefix + key if type(key) is str else prefix + text_of(key)
+        name = prefix + (key if type(key) is str and key.isascii() else text_of(key))
         if name in taken or not name:
             refused[name] = ANOTHER if name else "no name"
         elif type(value) is float:  # the usual case: this loop is what training pays for

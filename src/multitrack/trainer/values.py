@@ -16,5 +16,5 @@ def plain_numbers(values: dict[str, Any]) -> None:
     for name, value in values.items():
         if not isinstance(value, bool | int | float | str):
             number = attempt(as_number, value)
-            if not isinstance(number, Unread):
+            if type(number) is not Unread:
                 values[name] = number

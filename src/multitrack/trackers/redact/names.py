@@ -112,6 +112,12 @@ _TEXT_TOKENS = _set(
 _MODIFIERS = _set("b64 backup base64 current dev main new old prod production staging test v1 v2")
 """What may stand behind a secret's name."""
 
+_HINT = re.compile(
+    "pass|pw|secret|cred|jwt|bearer|auth|key|token|pat|cookie|webhook|conn|access|recovery|seed"
+    "|mnemonic",
+    re.IGNORECASE,
+)
+"""What a name holds that says anything: most hold none of it, and are soon done with."""
 _LONGEST = 500
 """Characters of what is taken for a name."""
 _LONG_PIN = 4
@@ -130,11 +136,14 @@ def looks_secret(name: str) -> bool:
     return kind_of(name) >= Kind.LOOSE
 
 
-@functools.lru_cache(maxsize=8192)
 def kind_of(name: str) -> Kind:
     """Return what a name says of its value."""
-    if len(name) > _LONGEST:  # a text
-        return Kind.PLAIN
+    is_text = len(name) > _LONGEST
+    return Kind.PLAIN if is_text or not _HINT.search(name) else _kind_of(name)
+
+
+@functools.lru_cache(maxsize=8192)
+def _kind_of(name: str) -> Kind:
     words = [word.lower() for word in _WORD.findall(_HUMP.sub("_", name).replace("_", " "))]
     if phrase := _kind_of_phrase(words):
         return phrase
