@@ -1,16 +1,21 @@
 """What users do with a run ends in its journal, and nothing they do wrong stops them."""
 
+import copy
+import errno
 import io
 import json
 import logging
 import math
 import os
+import pickle
 import signal
 import stat
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -624,3 +629,44 @@ def test_random_generators_of_the_user_stay_untouched(notebook, tmp_path):
     run.log({"loss": 0.5})
     run.finish(quiet=True)
     assert random.random() == expected
+
+
+@pytest.mark.parametrize("send", [pickle.dumps, copy.deepcopy, ForkingPickler.dumps])
+def test_run_that_is_sent_elsewhere_says_what_to_do(start, send):
+    run = start()
+    with pytest.raises(TypeError, match=r"Return values to that process .+start_run"):
+        send({"callbacks": [run]})
+
+
+def test_disk_that_takes_nothing_at_the_end_is_told_by_number(start, notebook, monkeypatch, caplog):
+    run = start(report_to="notebook")
+    run.log({"loss": 0.5})
+    writer = run._session._writer
+    monkeypatch.setattr(writer, "_write_pending", lambda: None)
+    monkeypatch.setattr(writer._pen, "write", lambda *_: 0)
+    for _ in range(4):
+        run.log({"loss": 0.5})
+    (report,) = run.finish(timeout=0.2, quiet=True)
+    assert (report.lost, report.delivered) == (5, False)
+    assert "2 records pending, 5 records lost, as the disk took nothing more" in str(report)
+    assert "the last 5 records are lost" in caplog.text
+
+
+def test_disk_that_comes_back_at_the_end_gets_all_in_order(start, records, monkeypatch):
+    run = start()
+    writer, back = run._session._writer, time.monotonic() + 0.3
+    write = writer._pen.write
+
+    def refuse(*line):
+        if time.monotonic() < back:
+            raise OSError(errno.EROFS, "read-only")
+        return write(*line)
+
+    monkeypatch.setattr(writer._pen, "write", refuse)
+    monkeypatch.setattr(writer, "_write_pending", lambda: back < time.monotonic() and give(writer))
+    give = type(writer)._write_pending
+    for step in range(4):
+        run.log({"loss": 0.5}, step=step)
+    run.finish(timeout=60, quiet=True)
+    assert steps(records, run) == [0, 1, 2, 3]
+    assert len(records(run, End)) == 1

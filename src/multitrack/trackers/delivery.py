@@ -49,6 +49,7 @@ class Report(NamedTuple):
         url: where to look at the run.
         message: why something is pending.
         command: what to type to deliver the rest.
+        lost: records that the disk did not take, and that no backend will ever have.
     """
 
     backend: str
@@ -58,6 +59,7 @@ class Report(NamedTuple):
     url: str | None
     message: str | None
     command: str
+    lost: int = 0
 
     def __str__(self) -> str:
         refused = f", {self.refused:,} refused" if self.refused else ""
@@ -66,6 +68,9 @@ class Report(NamedTuple):
             return f"{self.backend}: delivered{refused}{where}"
         why = f" ({self.message})" if self.message else ""
         what = f"{self.pending:,} records pending" if self.pending else "outcome pending"
+        if self.lost:
+            rest = f"{what}, " if self.pending else ""
+            what = f"{rest}{self.lost:,} records lost, as the disk took nothing more"
         return f"{self.backend}: {what}{refused}{why}; deliver with: {self.command}"
 
 

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import threading
+import time
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +31,8 @@ MAX_PENDING = 64 * 1024 * 1024
 """Bytes kept in memory while the disk takes nothing."""
 SYNC_INTERVAL = 1.0
 """Seconds between two calls of ``fdatasync``."""
+DISK_INTERVAL = 0.1
+"""Seconds between two tries to write the last of a journal to a disk that takes nothing."""
 CHUNK = 1024 * 1024
 MARK = 256
 """Bytes before a cursor by which its journal is known again: some lines, with their times."""
@@ -63,12 +66,16 @@ class JournalWriter:
 
     Args:
         path: the journal; created with mode 0600 if it is not there.
+
+    Attributes:
+        lost: records that the disk did not take, and memory could not hold until it did.
     """
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, FILE_MODE)
         self._pen = Pen()
         self._pending = bytearray()
+        self.lost = 0
         self._lost = 0
         self._dirty = False
         self._wake = threading.Event()
@@ -109,22 +116,32 @@ class JournalWriter:
         self._pending.clear()  # the parent still has these, and writes them
         self._dirty = True  # nobody syncs here, and the event may be locked for ever
 
-    def close(self) -> None:
-        """Write what is pending, sync to the disk and close the file."""
+    def close(self, patience: float = 0.0) -> None:
+        """Write what is pending, sync to the disk and close the file.
+
+        Args:
+            patience: seconds to wait for a disk that takes nothing now.
+        """
         self._closing.set()
         self._wake.set()
         self._syncer.join()
+        deadline = time.monotonic() + patience
         with self._lock:
             self._write_pending()
-            if self._pending:
-                logger.error(
-                    "the disk took no more: the last %d bytes of the journal are lost",
-                    len(self._pending),
-                )
+            while self._pending and time.monotonic() < deadline:
+                time.sleep(DISK_INTERVAL)
+                self._write_pending()
+            self._give_up()
         with contextlib.suppress(OSError):
             _fdatasync(self._descriptor)
         descriptor, self._descriptor = self._descriptor, -1  # the number may soon be another file's
         os.close(descriptor)
+
+    def _give_up(self) -> None:
+        """Say how many records are lost which the disk does not take any more."""
+        if self._pending or self._lost:
+            self.lost += self._pending.count(b"\n") + self._lost
+            logger.error("the disk took no more: the last %d records are lost", self.lost)
 
     def _write(self, line: bytes) -> None:
         try:
@@ -153,6 +170,7 @@ class JournalWriter:
             return
         if self._lost:
             logger.error("the journal can be written again; %d records were lost", self._lost)
+            self.lost += self._lost
             self._lost = 0
 
     def _sync_loop(self) -> None:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from multitrack.trackers import fitting, media, staging, unfinished, values
 from multitrack.trackers.delivery import Report
@@ -459,7 +459,7 @@ class Run(ShowsItself):
         self._session.stop_sources(timeout)  # without the lock, which their last words need
         with self._lock:
             session = self._end(status, error)
-            if not ((wait or session.is_inline) and session.close()):
+            if not ((wait or session.is_inline) and session.close(deadline - time.monotonic())):
                 session.when_delivered(self._retire)
                 return []
             unfinished.discard(self)
@@ -472,6 +472,10 @@ class Run(ShowsItself):
         """Make the run usable in a forked child, whatever its threads were doing."""
         self._lock = threading.RLock()
         self._observers = []
+
+    def __reduce_ex__(self, _protocol: object) -> NoReturn:
+        """Say what to do instead of sending a run to another process."""
+        unfinished.stay(self)
 
     def __enter__(self) -> Run:
         return self

@@ -127,23 +127,33 @@ class Session:
             self.status = said
             self.catch_up()
 
-    def close(self) -> bool:
-        """Close the journal and let go of the run; tell whether this process's turn ends now."""
+    def close(self, patience: float = 0.0) -> bool:
+        """Close the journal and let go of the run; tell whether this process's turn ends now.
+
+        Args:
+            patience: seconds to wait for a disk that takes nothing now.
+        """
         if self.is_closed or os.getpid() != self._owner:
             return False
         self.is_closed = True
         _open.discard(self)
-        self._writer.close()
+        self._writer.close(patience)
         self._lock.release()
         return True
 
     def wait(self, timeout: float) -> list[Report]:
         """Wait for delivery at most ``timeout`` seconds, and report."""
-        return self._delivery.finish(timeout)
+        return self._with_losses(self._delivery.finish(timeout))
 
     def reports(self) -> list[Report]:
         """Report how far delivery is."""
-        return self._delivery.reports()
+        return self._with_losses(self._delivery.reports())
+
+    def _with_losses(self, reports: list[Report]) -> list[Report]:
+        """Add what the disk did not take: no backend will ever have it."""
+        if not (lost := self._writer.lost):
+            return reports
+        return [one._replace(lost=lost, delivered=False) for one in reports]
 
     @property
     def is_inline(self) -> bool:

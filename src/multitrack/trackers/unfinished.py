@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from multitrack.trackers import children
 from multitrack.trackers.delivery import Report
@@ -52,6 +52,19 @@ def finish(run: Run, outcome: Outcome) -> None:
     """Finish a run that nobody waited for, with an outcome unless it has one."""
     if run in _unfinished:
         run.finish(*(outcome if run.status == "running" else ()))
+
+
+def stay(run: Run) -> NoReturn:
+    """Refuse to be sent to another process, and say what to do there.
+
+    Raises:
+        TypeError: always.
+    """
+    raise TypeError(
+        f"run {run.id} is written by the process that started it, and cannot be pickled or copied. "
+        f"Return values to that process and log them there, or start a run in the other process: "
+        f"multitrack.start_run(...)."
+    )
 
 
 def hand_over(folder: RunFolder) -> None:
