@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import numpy as np
 import pytest
-from migration import START, bring, bring_one, call, deliver, of, png, points, record_everything
+from hypothesis import HealthCheck, given, settings
+from migration import (
+    START,
+    bring,
+    bring_damaged,
+    bring_one,
+    call,
+    damages,
+    deliver,
+    of,
+    png,
+    points,
+    record_everything,
+)
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.plugins.histogram import summary_v2 as histogram
@@ -179,3 +195,110 @@ def _scalars(folder):
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch):
     monkeypatch.delenv("COLUMNS", raising=False)
+
+
+# -- folders as people have them -----------------------------------------------------------------
+
+
+def scalar(tag, value):
+    return Value(tag=tag, simple_value=value)
+
+
+def test_hyper_parameters_of_torch_belong_to_their_run(tmp_path):
+    """As ``SummaryWriter.add_hparams`` leaves them: in a folder of their own, named by the time."""
+    logs = tmp_path / "logs" / "run"
+    write(logs, (0, 0, [scalar("loss", 1.0)]), (1, 1, [scalar("loss", 0.5)]))
+    experiment = summary_v2.hparams_config_pb(
+        hparams=[summary_v2.HParam("lr")], metrics=[summary_v2.Metric("hparam/acc")]
+    )
+    start = summary_v2.hparams_pb({"lr": 0.25}, start_time_secs=START)
+    for name in (f"{START + 2:.6f}", "named"):
+        values = [*experiment.value, *start.value, scalar("hparam/acc", 0.75)]
+        write(logs / name, (2, 0, values))
+    write(logs / "eval", (3, 1, [scalar("acc", 0.5)]))
+    runs = {read_history(r).header.name: r for r in bring(tmp_path / "logs", tmp_path / "runs")}
+    assert set(runs) == {"run", "run/eval"}
+    history = read_history(runs["run"])
+    assert history.params["lr"] == 0.25
+    assert set(history.series) == {"loss", "hparam/acc"}
+
+
+def test_a_moved_folder_that_grew_is_the_same_run(tmp_path):
+    write(tmp_path / "a" / "x", (0, 0, [scalar("loss", 1.0)]))
+    write(tmp_path / "a" / "y", (0, 0, [scalar("loss", 1.0)]))
+    before = bring(tmp_path / "a", tmp_path / "runs")
+    (tmp_path / "b").mkdir()
+    shutil.move(tmp_path / "a" / "x", tmp_path / "b" / "elsewhere")
+    write(tmp_path / "b" / "elsewhere", (5, 1, [scalar("loss", 0.5)]))
+    output = call("import", tmp_path, "--dir", tmp_path / "runs")
+    assert "2 runs: 1 brought up to date, 1 there already." in output
+    after = [read_history(folder) for folder in find_runs(tmp_path / "runs")]
+    assert len(after) == len(before)
+    assert sorted(list(one.series["loss"].steps) for one in after) == [[0], [0, 1]]
+
+
+def test_a_damaged_event_costs_itself(tmp_path):
+    write(tmp_path / "logs", *((i, i, [scalar("loss", i / 4)]) for i in range(20)))
+    [path] = (tmp_path / "logs").iterdir()
+    content = bytearray(path.read_bytes())
+    length = len(content) // 21
+    content[10 * length + 30] ^= 1  # in an event's content
+    content[15 * length] ^= 1
+    path.write_bytes(content)
+    found, history = bring_one(tmp_path / "logs", tmp_path / "runs")
+    steps = [step for step, _, _ in points(found)["loss"]]
+    assert len(steps) >= 17
+    assert steps[-1] == 19
+    assert "is damaged, first at byte" in history.refused[path.name]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(damage=damages())
+def test_however_it_is_damaged(damage, tmp_path):
+    whole = tmp_path / "whole"
+    if not whole.exists():
+        start = summary_v2.hparams_pb({"lr": 0.25}, start_time_secs=START)
+        image = summary_pb2.Summary.Image(width=4, height=3, encoded_image_string=png())
+        write(
+            whole / "a",
+            (0, 0, start.value),
+            (1, 1, [scalar("loss", 1.0), Value(tag="img", image=image)]),
+            (2, 2, [scalar("loss", 0.5)]),
+        )
+        write(whole / "b", (0, 0, [scalar("loss", 1.0)]))
+        [path] = (whole / "a").iterdir()
+        path.rename(path.with_name("events.out.tfevents.1"))
+    found, _ = bring_damaged(whole, "a/events.out.tfevents.1", damage, tmp_path / "damaged")
+    assert "b" in {one.header.name for one in found}
+
+
+def test_a_link_out_of_the_folder_is_not_read(tmp_path):
+    write(tmp_path / "secret", (0, 0, [scalar("secret", 1.0)]))
+    write(tmp_path / "logs" / "a", (0, 0, [scalar("loss", 1.0)]))
+    (tmp_path / "logs" / "linked").symlink_to(tmp_path / "secret")
+    (tmp_path / "logs" / "a" / "loop").symlink_to(tmp_path / "logs")
+    [path] = (tmp_path / "secret").iterdir()
+    (tmp_path / "logs" / "a" / "events.out.tfevents.9").symlink_to(path)
+    output = call("import", tmp_path / "logs", "--dir", tmp_path / "runs")
+    assert "a link out of" in output
+    [history] = map(read_history, find_runs(tmp_path / "runs"))
+    assert set(history.series) == {"loss"}
+
+
+@pytest.mark.parametrize("place", ["../secret.txt", "/etc/passwd", "link"])
+def test_a_path_in_a_folder_like_ours_leads_nowhere_else(tmp_path, place):
+    (tmp_path / "secret.txt").write_text("s3cret")
+    kept = Value(tag="a", tensor=make_tensor_proto([place]), metadata=text_metadata("a", ""))
+    kept.metadata.summary_description = "figure file"
+    about = f"```json\n{json.dumps({'path': place})}\n```"
+    artifact = Value(tag="b", tensor=make_tensor_proto([about]), metadata=text_metadata("b", ""))
+    artifact.metadata.summary_description = "artifact"
+    write(tmp_path / "logs", (0, 0, [kept]), (1, 1, [artifact]))
+    session = {"run_id": "x", "started": START, "status": "finished"}
+    (tmp_path / "logs" / "multitrack.json").write_text(json.dumps(session))
+    (tmp_path / "logs" / "link").symlink_to(tmp_path / "secret.txt")
+    _, history = bring_one(tmp_path / "logs", tmp_path / "runs")
+    assert not history.artifacts
+    assert not history.media
+    assert all("--also" in reason for reason in history.refused.values())
+    assert len(history.refused) == 2

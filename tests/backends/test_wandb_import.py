@@ -261,7 +261,13 @@ def test_points_stand_at_the_step_that_the_run_defined(tmp_path):
     )
     found, _ = bring_one(tmp_path, tmp_path / "runs")
     steps = {name: [step for step, _, _ in rows] for name, rows in points(found).items()}
-    assert steps == {"loss": [100, 200], "step": [0], "other": [0], "val/acc": [1, 1, 4]}
+    assert steps == {
+        "loss": [100, 200],
+        "step": [0],
+        "other": [0],
+        "val/acc": [1, 1, 4],
+        "epoch": [4],  # between two whole numbers it is no step
+    }
     assert of(Metrics, found)[-1].epoch == 1.5
 
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from multitrack.migrate.files import MediaType, artifact_of, media_of
+from multitrack.migrate.reach import Reach
+from multitrack.migrate.reading import read_whole
 from multitrack.migrate.source import About
 from multitrack.migrate.sources._tensorboard_values import Place, text_of
-from multitrack.trackers.backends._tensorboard_folder import WHOLE_RUN, Session, load_session
+from multitrack.trackers.backends._tensorboard_folder import MARK, WHOLE_RUN, Session, load_session
 from multitrack.trackers.records import (
     AnyRecord,
     Audio,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 KEPT: dict[str, MediaType] = {"audio file": Audio, "video file": Video, "figure file": Figure}
 """Kinds of the texts that name a file beside the event files."""
+MOST_BYTES = 1024**3
 HEAD = 50
 """Events among which the run's name and notes stand."""
 
@@ -45,12 +48,17 @@ class OurFolder:
 
     def __init__(self, folder: Path, session: Session) -> None:
         self._folder = folder
+        self._inside = Reach([folder])
         self._session = session
 
     @classmethod
     def open(cls, folder: Path) -> OurFolder | None:
         """Return the folder if multitrack wrote it."""
-        session = load_session(folder)
+        try:
+            Reach([folder]).file(folder / MARK)
+            session = load_session(folder)
+        except (OSError, ValueError):
+            return None
         return cls(folder, session) if session else None
 
     def describe(self, about: About, events: Iterator[Event]) -> About:
@@ -62,13 +70,17 @@ class OurFolder:
             if value.metadata.summary_description == WHOLE_RUN
         }
         header = _from_markdown(texts["run"]) if "run" in texts else {}
+        host = header.get("host")
         return msgspec.structs.replace(
             about,
+            id=self._session.run_id,
+            by_content=False,
+            former_ids=(about.id, *about.former_ids),
             time=self._session.started,
             project=header.get("project"),
             name=header.get("name") or about.name,
             notes=texts.get("notes"),
-            hostname=header.get("host", {}).get("hostname"),
+            hostname=host.get("hostname") if isinstance(host, dict) else None,
             command=header.get("command", []),
             details={"run_id": self._session.run_id},
             is_running=self._session.status in {None, "running"},
@@ -89,7 +101,8 @@ class OurFolder:
         if kind == "artifact":
             yield self._artifact(at, _from_markdown(text_of(value)))
         elif kind in KEPT:
-            content = (self._folder / text_of(value).strip("`")).read_bytes()
+            path = self._inside.file(self._folder / text_of(value).strip("`"))
+            content = read_whole(path, MOST_BYTES)
             yield media_of(at.run, KEPT[kind], at.key, content, time=at.time, step=at.step)
 
     def last_records(self) -> Iterator[AnyRecord]:
@@ -106,7 +119,7 @@ class OurFolder:
             yield End(time=time, status=session.status)
 
     def _artifact(self, at: Place, about: dict[str, Any]) -> AnyRecord:
-        folder = self._folder / about.pop("path")
+        folder = self._inside.place(self._folder / about.pop("path"))
         files = list(folder.iterdir()) if folder.is_dir() else []
         path = files[0] if len(files) == 1 and files[0].is_file() else folder
         name = at.key.removeprefix("artifacts/")
@@ -115,5 +128,5 @@ class OurFolder:
 
 def _from_markdown(text: str) -> dict[str, Any]:
     """Return the JSON that a fenced block holds."""
-    found: dict[str, Any] = json.loads(text.removeprefix("```json\n").removesuffix("\n```"))
-    return found
+    found = json.loads(text.removeprefix("```json\n").removesuffix("\n```"))
+    return found if isinstance(found, dict) else {}

@@ -1,18 +1,32 @@
-"""TensorBoard: a folder with event files is a run; its own reader reads them."""
+"""TensorBoard: a folder with event files is a run."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from multitrack.migrate.importing import UNKNOWN_HOST
+from multitrack.migrate.reading import content_id
 from multitrack.migrate.source import About, Place, Reach, Source, SourceError, SourceRun, Store
 from multitrack.migrate.sources import _tensorboard_values as read
+from multitrack.migrate.sources._tensorboard_file import events, first_event, is_hparams
 from multitrack.migrate.sources._tensorboard_ours import OurFolder
+from multitrack.trackers.backends import _tensorboard_folder as ours_folder
 from multitrack.trackers.folder import RunFolder
-from multitrack.trackers.records import AnyRecord, End, EndStatus, Metrics, Refused, Scalar
+from multitrack.trackers.outcomes import one_line
+from multitrack.trackers.records import (
+    AnyRecord,
+    End,
+    EndStatus,
+    Host,
+    Metrics,
+    Refused,
+    Resumed,
+    Scalar,
+)
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event
@@ -32,14 +46,16 @@ class TensorBoardSource(Source):
     extra: ClassVar[str] = "tensorboard"
 
     def stores(self, place: Place) -> Iterator[Store]:
-        """Yield a folder that has event files."""
-        if files := frozenset(name for name in place.files if MARK in name):
-            yield Store(place.path, files)
+        """Yield a folder that has event files, with the folders that ``add_hparams`` made in it."""
+        if files := {name for name in place.files if MARK in name}:
+            files |= {name for name in place.folders if _is_hparams(place.path / name)}
+            is_ours = ours_folder.MARK in place.files  # then all that lies in it is the run's
+            yield Store(place.path, None if is_ours else frozenset(files))
 
     def find(self, location: str, reach: Reach) -> Iterator[SourceRun]:
-        """Yield the one run of a folder."""
-        folder = reach.place(location)
-        yield TensorBoardRun(folder, reach.name(folder))
+        """Yield the one run of a folder, or of a file."""
+        path = reach.place(location)
+        yield TensorBoardRun(path, reach.name(path))
 
 
 class TensorBoardRun(SourceRun):
@@ -51,16 +67,24 @@ class TensorBoardRun(SourceRun):
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.label = str(folder)
-        self._folder = folder.resolve()
+        self.label = name
+        self._folder = folder
         self._name = name
+        self._damaged: dict[Path, int] = {}
 
     def describe(self) -> About:
         """Return the folder's name and when it began; of ours, what its first events say."""
+        files = _event_files(self._folder)
         began = min((event.wall_time for event in islice(self._events(), HEAD)), default=None)
         if began is None:
-            raise SourceError("its event files hold no event")
-        about = About(id=str(self._folder), time=began, name=self._name)
+            raise SourceError(f"{self._folder}: its event files hold no event; they may be deleted")
+        about = About(
+            id=content_id(_earliest(files)),
+            by_content=True,
+            former_ids=(str(self._folder),),
+            time=began,
+            name=self._name,
+        )
         ours = OurFolder.open(self._folder)
         return ours.describe(about, self._events()) if ours else about
 
@@ -70,14 +94,15 @@ class TensorBoardRun(SourceRun):
         reader = _Reader(run, ours)
         for event in self._events():
             yield from reader.records(event)
+        for path, position in self._damaged.items():
+            reason = f"{path} is damaged, first at byte {position:,}: what stood there is lost"
+            yield Refused(time=reader.time, key=path.name, reason=reason)
         yield from ours.last_records() if ours else reader.last_records()
 
     def _events(self) -> Iterator[Event]:
         """Yield the events of all files, in the order in which TensorBoard reads them."""
-        from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
-
-        for path in sorted(_event_files(self._folder)):
-            yield from EventFileLoader(str(path)).Load()
+        for path in _event_files(self._folder):
+            yield from events(path, partial(self._damaged.setdefault, path))
 
 
 class _Reader:
@@ -94,20 +119,41 @@ class _Reader:
         self._plugins: dict[str, str] = {}  # by tag: later values may leave it out
         self._refused: set[str] = set()
         self._end: End | None = None
+        self._sessions = 0
+        self.time = 0.0
 
     def records(self, event: Event) -> Iterator[AnyRecord]:
-        """Yield the records of one event."""
+        """Yield the records of one event; a value that cannot be read costs itself."""
+        self.time = event.wall_time
+        if event.session_log.status == event.session_log.START and not self._ours:
+            yield from self._restart(event.wall_time)
         scalars: dict[str, Scalar] = {}
         for value in event.summary.value:
             plugin = self._plugins.setdefault(value.tag, value.metadata.plugin_data.plugin_name)
             key = self._ours.key(value) if self._ours else value.tag
-            if plugin == "scalars":
-                scalars[key] = read.number_of(value)
-            else:
-                place = read.Place(self._run, key, event.wall_time, event.step)
-                yield from self._others(place, value, plugin)
+            place = read.Place(self._run, key, event.wall_time, event.step)
+            try:
+                if plugin == "scalars":
+                    scalars[key] = read.number_of(value)
+                else:
+                    yield from self._others(place, value, plugin)
+            except Exception as error:  # of a foreign value, whatever it is
+                yield from self._once(Refused(time=place.time, key=key, reason=one_line(error)))
         if scalars:
             yield Metrics(time=event.wall_time, step=event.step, values=scalars)
+
+    def _restart(self, time: float) -> Iterator[AnyRecord]:
+        """Yield a mark where the run was taken up again; its first start is none."""
+        self._sessions += 1
+        if self._sessions > 1:
+            yield Resumed(time=time, host=Host(**UNKNOWN_HOST))
+
+    def _once(self, record: AnyRecord) -> Iterator[AnyRecord]:
+        """Yield a record, a refusal only the first time."""
+        if not isinstance(record, Refused) or record.key not in self._refused:
+            yield record
+        if isinstance(record, Refused):
+            self._refused.add(record.key)
 
     def last_records(self) -> Iterator[End]:
         """Yield the outcome, if the HPARAMS tab knows it."""
@@ -122,17 +168,28 @@ class _Reader:
             self._end = End(time=time, status=WORDS[word]) if word in WORDS else self._end
         else:
             for record in read.records_of(at, value, plugin):
-                if not isinstance(record, Refused) or record.key not in self._refused:
-                    yield record
-                if isinstance(record, Refused):
-                    self._refused.add(record.key)
+                yield from self._once(record)
 
 
-def _folders(root: Path) -> Iterator[Path]:
-    for parent, _, names in os.walk(root):
-        if any(MARK in name for name in names):
-            yield Path(parent)
+def _earliest(files: Sequence[Path]) -> bytes:
+    """Return the first event of all, which the files that come later do not change."""
+    return min(filter(None, map(first_event, files)), default=(0.0, b""))[1]
 
 
-def _event_files(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.iterdir() if MARK in path.name and path.is_file())
+def _is_hparams(folder: Path) -> bool:
+    """Tell whether a folder is no run of its own but holds the hyper-parameters of its parent."""
+    try:
+        files = [path for path in folder.iterdir() if MARK in path.name and path.is_file()]
+        return bool(files) and all(map(is_hparams, files))
+    except OSError:
+        return False
+
+
+def _event_files(folder: Path) -> list[Path]:
+    """Return the event files of a run; those of its hyper-parameters last."""
+    if folder.is_file():
+        return [folder]
+    places = [folder, *sorted(p for p in folder.iterdir() if p.is_dir() and _is_hparams(p))]
+    found = (path for place in places for path in sorted(place.iterdir()) if MARK in path.name)
+    inside = Reach([folder])
+    return [path for path in found if path.is_file() and inside.allows(path)]
