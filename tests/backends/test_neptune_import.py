@@ -108,7 +108,7 @@ def test_a_torn_queue_and_a_file_that_is_gone(tmp_path, store):
     [queue] = store.glob("offline/*/data-1.log")
     lines = queue.read_bytes().splitlines(keepends=True)
     queue.write_bytes(b"".join(lines[:-1]) + lines[-1][:20])
-    _, history = bring_one(store, tmp_path / "runs")
+    _, history = bring_one(store, tmp_path / "runs", "--also", tmp_path)
     assert len(history.series["train/loss"].steps) == 200
     assert "model" in history.refused
 
@@ -131,7 +131,7 @@ def test_there_and_back(tmp_path, store):
         again.log({"train/loss": 0.125}, step=25)
         again.finish("interrupted", quiet=True)
     original = read_history(run.folder)
-    found, history = bring_one(store, tmp_path / "runs")
+    found, history = bring_one(store, tmp_path / "runs", "--also", tmp_path)
     assert history.params.pop("imported_from")["run_id"] == run.id
     header = history.header
     assert (header.project, header.name, header.notes) == ("digits", "small", "a note")

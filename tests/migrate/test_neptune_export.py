@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from datetime import datetime, timezone
 from decimal import Decimal
 
@@ -141,3 +142,37 @@ def test_a_table_of_another_kind(tmp_path):
     parquet.write_table(pyarrow.table({"a": [1]}), tmp_path / "x_part_0.parquet")
     output = call("import", tmp_path, "--dir", tmp_path / "runs", code=1)
     assert "has no column attribute_path" in output
+
+
+def test_a_long_text_for_many_rows_takes_little_memory_and_room(tmp_path):
+    """A file of some kilobytes can hold gigabytes of text, once for thousands of rows."""
+    from pyarrow import parquet
+
+    rows = [row("notes", "string_series", step, 1) for step in range(600)]
+    whole = [{"project_id": "p", "run_id": "x"} | found for found in rows]
+    table = pyarrow.Table.from_pylist(whole, schema=SCHEMA)
+    text = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 600), ["x" * 4_000_000])
+    table = table.set_column(table.schema.get_field_index("string_value"), "string_value", text)
+    (tmp_path / "data").mkdir()
+    path = tmp_path / "data" / "x_part_0.parquet"
+    parquet.write_table(table, path, compression="zstd", store_schema=False)
+    assert path.stat().st_size < 20_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    output = call("import", tmp_path, "--dir", tmp_path / "runs")
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 500_000, f"{grown:,} KiB"
+    assert "1 run: 1 imported." in output
+    texts = [r.text for r in records(find_runs(tmp_path / "runs")[0]) if isinstance(r, Text)]
+    assert len(texts) == 600
+    assert texts[0].endswith("… (4,000,000 characters)")
+
+
+@pytest.mark.parametrize("place", ["../secret.txt", "/etc/passwd"])
+def test_a_path_that_leads_elsewhere_is_not_read(tmp_path, place):
+    (tmp_path / "secret.txt").write_text("s3cret")
+    (tmp_path / "files").mkdir()
+    write(tmp_path, "R-1", [row("stolen", "file", file_value={"path": place})])
+    call("import", tmp_path, "--dir", tmp_path / "runs")
+    history = read_history(find_runs(tmp_path / "runs")[0])
+    assert "--also" in history.refused["stolen"]
+    assert not history.artifacts

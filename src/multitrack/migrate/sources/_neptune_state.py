@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from multitrack.migrate.files import MediaType, artifact_of
+from multitrack.migrate.reach import Reach
 from multitrack.trackers.folder import RunFolder
+from multitrack.trackers.outcomes import one_line
 from multitrack.trackers.records import AnyRecord, EndStatus, Image, Scalar
 
 SYSTEM = "sys/"
@@ -42,13 +44,15 @@ class State:
         attributes: values by path.
         tags: in order.
         uploads: files by path: where they lie, or their content.
+        refused: by path, why a file is not taken.
     """
 
     attributes: dict[str, Any] = field(default_factory=dict)
     tags: list[str] = field(default_factory=list)
     uploads: dict[str, Path | bytes] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
 
-    def apply(self, folder: Path, operation: Any) -> None:
+    def apply(self, folder: Path, operation: Any, reach: Reach) -> None:
         """Take one operation, which stands in a folder's queue."""
         kind, path = type(operation).__name__, "/".join(operation.path)
         if kind == "AssignDatetime":
@@ -64,7 +68,10 @@ class State:
             gone = getattr(operation, "values", self.tags)
             self.tags = [tag for tag in self.tags if tag not in gone]
         elif kind.startswith("UploadFile"):
-            self.uploads |= _uploads(folder, path, operation)
+            try:
+                self.uploads |= _uploads(folder, path, operation, reach)
+            except (OSError, ValueError) as error:
+                self.refused[path] = one_line(error)
 
 
 class Naming:
@@ -154,12 +161,30 @@ def tree_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def _uploads(folder: Path, path: str, operation: Any) -> dict[str, Path | bytes]:
+def _uploads(folder: Path, path: str, operation: Any, reach: Reach) -> dict[str, Path | bytes]:
+    """Return the files that an operation uploads.
+
+    Raises:
+        SourceError: one lies where it may not be read.
+    """
     kind = type(operation).__name__
     if kind == "UploadFileContent":
         return {path: base64.b64decode(operation.file_content)}
+    inside = reach.and_below(folder)
     if kind == "UploadFileSet":
-        patterns = operation.file_globs
-        found = (Path(name) for pattern in patterns for name in glob.glob(pattern))  # noqa: PTH207
-        return {f"{path}/{file.name}": file for file in found if file.is_file()}
-    return {path: Path(operation.file_path or folder / "upload_path" / operation.tmp_file_name)}
+        roots = (inside.place(_fixed_part(pattern)) for pattern in operation.file_globs)
+        found = (
+            Path(name)
+            for pattern, _ in zip(operation.file_globs, roots, strict=True)
+            for name in glob.glob(pattern)  # noqa: PTH207
+        )
+        return {f"{path}/{file.name}": inside.file(file) for file in found if file.is_file()}
+    place = operation.file_path or folder / "upload_path" / operation.tmp_file_name
+    return {path: inside.place(place)}
+
+
+def _fixed_part(pattern: str) -> Path:
+    """Return the folder below which all that a pattern matches lies."""
+    parts = Path(pattern).parts
+    fixed = [part for part in parts[:-1] if not glob.has_magic(part)]
+    return Path(*fixed) if len(fixed) == len(parts) - 1 else Path(*parts[: len(fixed)])

@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 import msgspec
 
 from multitrack.migrate.files import media_of
-from multitrack.migrate.source import About, Place, Reach, Source, SourceError, SourceRun, Store
+from multitrack.migrate.reading import read_lines
+from multitrack.migrate.source import About, Place, Reach, Source, SourceRun, Store
 from multitrack.migrate.sources import _neptune_ours as ours
 from multitrack.migrate.sources._neptune_state import Naming, State, knows
 from multitrack.migrate.spool import Spool, SpooledPoint
@@ -53,14 +54,12 @@ class NeptuneSource(Source):
 
     def find(self, location: str, reach: Reach) -> Iterator[SourceRun]:
         """Yield the runs; the folders of one that our backend wrote are one run."""
-        folders = _folders(Path(location).expanduser())
-        if not folders:
-            raise SourceError(f"{location} holds no folder run__… with a file data-1.log in it.")
+        folders = _folders(reach.place(location))
         runs: dict[str, list[Path]] = {}
         for folder in sorted(folders, key=_began):
             runs.setdefault(ours.run_id_in(_operations(folder)) or folder.name, []).append(folder)
         for run_id, group in runs.items():
-            yield NeptuneRun(run_id, group)
+            yield NeptuneRun(run_id, group, reach)
 
 
 class NeptuneRun(SourceRun):
@@ -69,10 +68,12 @@ class NeptuneRun(SourceRun):
     Args:
         run_id: our id of it, else the name of its folder.
         folders: what the client wrote, the oldest first.
+        reach: where files may be read besides these.
     """
 
-    def __init__(self, run_id: str, folders: list[Path]) -> None:
+    def __init__(self, run_id: str, folders: list[Path], reach: Reach) -> None:
         self.label = run_id
+        self._reach = reach
         self._folders = folders
 
     @cached_property
@@ -80,7 +81,7 @@ class NeptuneRun(SourceRun):
         state = State()
         for folder in self._folders:
             for operation in _operations(folder):
-                state.apply(folder, operation)
+                state.apply(folder, operation, self._reach)
         return state
 
     def describe(self) -> About:
@@ -109,6 +110,8 @@ class NeptuneRun(SourceRun):
                     yield from reader.session(_operations(folder))
                 yield from spool.records()
             yield from naming.files(run, Path(scratch), reader.time)
+        for path, reason in state.refused.items():
+            yield Refused(time=reader.time, key=path, reason=reason)
         if summary := naming.summary():
             yield Summary(time=reader.time, values=summary)
         if status := naming.status():
@@ -188,17 +191,22 @@ class _Reader:
 
 
 def _operations(folder: Path) -> Iterator[Any]:
-    """Yield the operations of a folder, as far as its last file is whole."""
+    """Yield the operations of a folder; a line that is none costs itself."""
+    paths = [path for path in folder.glob("data-*.log") if path.stem[5:].isdigit()]
+    inside = Reach([folder])
+    for path in sorted(paths, key=lambda path: int(path.stem[5:])):
+        for line in read_lines(inside.file(path)):
+            if operation := _operation(line):
+                yield operation
+
+
+def _operation(line: bytes) -> Any:
     from neptune.internal.operation import Operation
 
-    for path in sorted(folder.glob("data-*.log"), key=lambda p: int(p.stem.split("-")[1])):
-        with path.open(encoding="utf-8") as file:
-            for line in file:
-                try:
-                    found = json.loads(line.strip("\0\n "))["obj"]
-                except json.JSONDecodeError:
-                    return
-                yield Operation.from_dict(found)
+    try:
+        return Operation.from_dict(json.loads(line.strip(b"\0\n "))["obj"])
+    except Exception:  # of a damaged line, whatever the client makes of it
+        return None
 
 
 def _began(folder: Path) -> float:
@@ -211,5 +219,4 @@ def _began(folder: Path) -> float:
 
 
 def _folders(path: Path) -> list[Path]:
-    places = ("data-1.log", "*/data-1.log", "offline/*/data-1.log", ".neptune/offline/*/data-1.log")
-    return sorted({found.parent for place in places for found in path.glob(place)})
+    return sorted({found.parent for place in (QUEUE, f"*/{QUEUE}") for found in path.glob(place)})

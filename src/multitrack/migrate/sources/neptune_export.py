@@ -44,8 +44,13 @@ FORMAT = {"project_id", "run_id", "attribute_path", "attribute_type", "step", "t
 """Columns by which such a table is known."""
 MOST_PLACES = 6
 """Decimal places that steps have."""
-BATCH = 10_000
-"""Rows in memory at a time."""
+BATCH = 1000
+FEW = 10
+"""Rows in memory at a time: a small file can hold one long text for millions of rows."""
+TEXTS = {"string_value", "attribute_path", "attribute_type", "project_id", "run_id"}
+"""Columns of which each text is in memory once, however many rows have it."""
+MOST_TEXT = 1024 * 1024
+"""Characters of a text that are kept."""
 
 
 class NeptuneExportSource(Source):
@@ -62,14 +67,12 @@ class NeptuneExportSource(Source):
 
     def find(self, location: str, reach: Reach) -> Iterator[SourceRun]:
         """Yield the runs, each with all its parts."""
-        root = Path(location).expanduser()
+        root = reach.place(location)
         runs: dict[str, list[Path]] = {}
         for part in _parts(root):
             runs.setdefault(str(part).rpartition("_part_")[0], []).append(part)
-        if not runs:
-            raise SourceError(f"{location} holds no table whose name ends in _part_0.parquet.")
         for parts in runs.values():
-            yield NeptuneExportRun(sorted(parts, key=_number_of), _files_of(root))
+            yield NeptuneExportRun(sorted(parts, key=_number_of), _files_of(root, reach))
 
 
 @dataclass
@@ -170,11 +173,13 @@ class NeptuneExportRun(SourceRun):
         from pyarrow import parquet
 
         for part in self._parts:
-            with parquet.ParquetFile(part) as table:
-                if missing := FORMAT - set(table.schema_arrow.names):
-                    raise SourceError(f"{part} has no column {', '.join(sorted(missing))}")
+            names = set(parquet.read_schema(part).names)
+            if missing := FORMAT - names:
+                raise SourceError(f"{part} has no column {', '.join(sorted(missing))}")
+            with parquet.ParquetFile(part, read_dictionary=sorted(TEXTS & names)) as table:
                 for batch in table.iter_batches(BATCH):
-                    yield from batch.to_pylist()
+                    for start in range(0, batch.num_rows, FEW):
+                        yield from batch.slice(start, FEW).to_pylist()
 
 
 class _Reader:
@@ -212,7 +217,7 @@ class _Reader:
             return
         time, step = self._moment(row)
         if kind == "string_series":
-            yield Text(time=time, step=step, key=key, text=row["string_value"] or "")
+            yield Text(time=time, step=step, key=key, text=_short(row["string_value"] or ""))
         elif kind == "histogram_series":
             yield self._histogram(row["histogram_value"], key, time, step)
         elif kind in FILES and row["file_value"]:
@@ -236,7 +241,11 @@ class _Reader:
         if self._files is None:
             reason = "there is no folder files beside the tables"
             return Refused(time=time, key=key, reason=reason)
-        return artifact_of(self._run, self._files / path, key, time=time, step=step)
+        try:
+            real = Reach([self._files]).place(self._files / path)
+        except SourceError as error:
+            return Refused(time=time, key=key, reason=str(error))
+        return artifact_of(self._run, real, key, time=time, step=step)
 
 
 def _parts(root: Path) -> list[Path]:
@@ -247,19 +256,21 @@ def _number_of(part: Path) -> int:
     return int(part.stem.rpartition("_part_")[2])
 
 
-def _files_of(root: Path) -> Path | None:
+def _files_of(root: Path, reach: Reach) -> Path | None:
     """Return the folder of files: in the one that was named, or beside it."""
-    places = (
-        root / "files",
-        root.resolve().parent / "files",
-        root.resolve().parent.parent / "files",
-    )
-    return next((place for place in places if place.is_dir()), None)
+    places = (root / "files", root.parent / "files", root.parent.parent / "files")
+    beside = reach.and_below(root.parent.parent)
+    return next((place for place in places if place.is_dir() and beside.allows(place)), None)
 
 
 def _places_of(step: Decimal) -> int:
     exponent = step.normalize().as_tuple().exponent
     return min(MOST_PLACES, max(0, -exponent)) if isinstance(exponent, int) else 0
+
+
+def _short(text: str) -> str:
+    """Return a text, cut with a mark if it is long beyond reason."""
+    return text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}… ({len(text):,} characters)"
 
 
 def _plain(value: Any) -> Any:

@@ -102,7 +102,10 @@ class TensorBoardRun(SourceRun):
     def _events(self) -> Iterator[Event]:
         """Yield the events of all files, in the order in which TensorBoard reads them."""
         for path in _event_files(self._folder):
-            yield from events(path, partial(self._damaged.setdefault, path))
+            yield from events(path, partial(self._note_damage, path))
+
+    def _note_damage(self, path: Path, position: int) -> None:
+        self._damaged.setdefault(path, position)
 
 
 class _Reader:
