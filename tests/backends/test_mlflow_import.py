@@ -4,11 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import sqlite3
 
 import pytest
-from migration import START, bring, bring_one, call, deliver, of, points, record_everything, records
+import sqlalchemy
+from alembic import command
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from migration import (
+    START,
+    bring,
+    bring_damaged,
+    bring_one,
+    call,
+    damages,
+    deliver,
+    of,
+    points,
+    record_everything,
+    records,
+    state_of,
+)
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
+from mlflow.store.db.utils import _get_alembic_config
+from mlflow.store.tracking.dbmodels.initial_models import Base
 from mlflow_reader import Reader
 from mlflow_server import Server, free_port
 
@@ -167,3 +187,95 @@ def test_there_and_back(bench, tmp_path, monkeypatch):
     assert repr(after.metrics) == repr(before.metrics)
     assert (after.name, after.project, after.notes) == ("small", "digits", "a note")
     assert {name for name in after.artifacts if name} >= {"artifacts", "images", "text"}
+
+
+# -- stores as they come from elsewhere ----------------------------------------------------------
+
+
+def old_database(path):
+    """Make a database of MLflow 2.x, by MLflow's own steps from release to release."""
+    uri = f"sqlite:///{path}"
+    engine = sqlalchemy.create_engine(uri)
+    Base.metadata.create_all(engine)
+    engine.dispose()
+    command.upgrade(_get_alembic_config(uri), "5b0e9adcef9c")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "insert into experiments(experiment_id, name, artifact_location, lifecycle_stage) "
+            "values(1, 'e', '/nowhere', 'active')"
+        )
+        connection.execute(
+            "insert into runs(run_uuid, name, status, start_time, end_time, lifecycle_stage, "
+            "experiment_id, artifact_uri, source_type, user_id) values('a1', 'r', 'FINISHED', "
+            "1700000000000, 1700000001000, 'active', 1, '/nowhere', 'LOCAL', 'u')"
+        )
+        connection.execute(
+            "insert into metrics(key, value, timestamp, run_uuid, step, is_nan) "
+            "values('loss', 0.5, 1700000000500, 'a1', 3, 0)"
+        )
+        connection.commit()
+
+
+def test_an_old_database_is_the_same_afterwards(tmp_path):
+    (tmp_path / "old").mkdir()
+    old_database(tmp_path / "old" / "old.db")
+    before = state_of(tmp_path / "old")
+    found, history = bring_one(tmp_path / "old" / "old.db", tmp_path / "runs")
+    assert state_of(tmp_path / "old") == before
+    assert points(found) == {"loss": [(3, START + 0.5, "0.5")]}
+    assert (history.header.project, history.header.name, history.status) == ("e", "r", "finished")
+
+
+@pytest.fixture
+def moved(tmp_path, bench, monkeypatch):
+    """A folder of files by MLflow's client, moved to where its addresses mean nothing."""
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    fill(MlflowClient(tracking_uri=(tmp_path / "mlruns").as_uri()), tmp_path)
+    shutil.move(tmp_path / "mlruns", tmp_path / "moved" / "mlruns")
+    return tmp_path / "moved"
+
+
+def part(moved, name):
+    """Return the folder of the parent's params, tags, metrics or artifacts."""
+    [run] = [path.parent.parent for path in moved.glob("mlruns/*/*/params/lr")]
+    return run / name
+
+
+def test_a_moved_folder_brings_its_files(moved, tmp_path):
+    before = state_of(moved)
+    runs = [read_history(run) for run in bring(moved, tmp_path / "runs")]
+    assert state_of(moved) == before
+    names = {one.header.name: {a.name for a in one.artifacts} for one in runs}
+    assert names == {"parent": {"notes.txt", "model"}, "child": set(), "going on": set()}
+    assert not any(one.refused for one in runs)
+
+
+@pytest.mark.parametrize("name", ["params", "tags", "metrics", "artifacts", "meta.yaml"])
+def test_what_is_missing_costs_itself(moved, tmp_path, name):
+    lost = part(moved, name)
+    shutil.rmtree(lost) if lost.is_dir() else lost.unlink()
+    runs = [read_history(run) for run in bring(moved, tmp_path / "runs")]
+    assert len(runs) == 3
+    [parent] = [one for one in runs if "team" in one.tags or "lr" in one.params]
+    assert bool(parent.artifacts) == (name != "artifacts")
+    assert bool(parent.series) == (name != "metrics")
+    assert list(parent.refused) == (["meta.yaml"] if name == "meta.yaml" else [])
+
+
+def test_a_broken_line_costs_itself(moved, tmp_path):
+    path = part(moved, "metrics") / "loss"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:5], "no point", *lines[5:]]))
+    runs = [read_history(run) for run in bring(moved, tmp_path / "runs")]
+    [parent] = [one for one in runs if one.header.name == "parent"]
+    assert list(parent.series["loss"].steps) == list(range(2500))
+    assert "line 6 of" in parent.refused["loss"]
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(damage=damages(), name=st.sampled_from(["meta.yaml", "params/lr", "metrics/acc"]))
+def test_however_it_is_damaged(damage, name, moved, tmp_path):
+    (part(moved, "metrics") / "loss").unlink(missing_ok=True)
+    inside = part(moved, name).relative_to(moved)
+    found, _ = bring_damaged(moved, inside, damage, tmp_path / "damaged")
+    assert {"child", "going on"} <= {one.header.name for one in found}

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
 import pytest
 import test_neptune
+from hypothesis import HealthCheck, given, settings
 from migration import (
     START,
     bring,
+    bring_damaged,
     bring_one,
     call,
+    damages,
     deliver,
     of,
     png,
@@ -72,7 +76,7 @@ def train(tmp_path, *arguments):
 def test_runs_of_others(tmp_path, store):
     train(tmp_path)
     train(tmp_path, "failed")
-    folders = bring(store, tmp_path / "runs", "--project", "mine")
+    folders = bring(store, tmp_path / "runs", "--project", "mine", "--also", tmp_path)
     statuses = [read_history(folder).status for folder in folders]
     assert sorted(statuses) == ["failed", "finished"]
     folder = folders[statuses.index("finished")]
@@ -149,7 +153,8 @@ def test_there_and_back(tmp_path, store):
     assert kept == {"weights.bin": b"w" * 1000, "config.json": b"{}"}
     assert (artifact.name, artifact.kind, artifact.aliases) == ("model", "model", ["best"])
     [logged] = original.artifacts
-    assert (artifact.step, round(artifact.time, 5)) == (logged.step, round(logged.time, 5))
+    assert artifact.step == logged.step
+    assert abs(artifact.time - logged.time) < 1e-5
     state = deliver(history.folder, "neptune")
     after = test_neptune.TestNeptune().read(history.folder, state)
     before = test_neptune.TestNeptune().read(run.folder, run.folder.courier("neptune").read_state())
@@ -164,3 +169,21 @@ def test_there_and_back(tmp_path, store):
 def test_not_a_store(tmp_path):
     output = call("import", tmp_path, "--from", "neptune", "--dir", tmp_path / "runs", code=2)
     assert "holds nothing that neptune reads" in output
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@given(damage=damages())
+def test_however_it_is_damaged(damage, tmp_path):
+    whole = tmp_path / "whole"
+    if not whole.exists():
+        for name in ("run__a", "run__b"):
+            (whole / name).mkdir(parents=True)
+            operation = {
+                "type": "LogFloats",
+                "path": ["loss"],
+                "values": [{"value": 0.5, "step": 1, "ts": START}],
+            }
+            line = json.dumps({"obj": operation, "version": 1}) + "\n"
+            (whole / name / "data-1.log").write_text(line * 5)
+    found, _ = bring_damaged(whole, "run__a/data-1.log", damage, tmp_path / "damaged")
+    assert "run__b" in {one.params["imported_from"]["id"] for one in found}
