@@ -39,6 +39,11 @@ def remains():
     return len(threads), len(children), len(list(Path("/dev/fd").iterdir()))
 
 
+def is_clean(before):
+    """Tell whether there is no more than before; runs of other tests may leave meanwhile."""
+    return all(now <= then for now, then in zip(remains(), before, strict=True))
+
+
 @pytest.mark.parametrize("mode", ["thread", "inline", "later"])
 def test_run_that_is_delivered_leaves_nothing_behind(start, notebook, no_grace, mode, wait_until):
     before = remains()
@@ -46,12 +51,12 @@ def test_run_that_is_delivered_leaves_nothing_behind(start, notebook, no_grace, 
     for run in runs:
         log(run, 0)
         run.finish(wait=False, quiet=True)
-    wait_until(lambda: remains() == before)
+    wait_until(lambda: is_clean(before))
     assert all(not is_locked(run.folder.writer_lock) for run in runs)
     for run in runs:
         log(run, 1)
         run.finish("failed", wait=False)
-    wait_until(lambda: remains() == before)
+    wait_until(lambda: is_clean(before))
     if mode != "later":
         assert [notebook.steps(run) for run in runs] == [[0, 1]] * 3
         assert [notebook.outcomes(run) for run in runs] == [["finished", "failed"]] * 3
@@ -68,7 +73,8 @@ def test_courier_process_of_a_run_that_is_delivered_leaves(start, notebook, monk
     session = run._session
     run.finish(wait=False)
     session._delivery._watcher.join(60)
-    assert (remains(), unfinished._retired[run.folder.path]) == (before, [DELIVERED])
+    assert is_clean(before)
+    assert unfinished._retired[run.folder.path] == [DELIVERED]
 
 
 def test_run_that_is_delivered_is_told_of_at_exit(start, notebook, no_grace, wait_until, capsys):
@@ -76,7 +82,7 @@ def test_run_that_is_delivered_is_told_of_at_exit(start, notebook, no_grace, wai
     run.finish(wait=False)
     wait_until(lambda: run._session.is_closed)
     assert capsys.readouterr().err == ""
-    assert list(unfinished._retired) == [run.folder.path]
+    assert run.folder.path in unfinished._retired
     unfinished._finish_at_exit()
     assert "multitrack: notebook: delivered: " in capsys.readouterr().err
     log(run, 1)
