@@ -20,6 +20,7 @@ from multitrack.cli._jobs import Crew, Job, find_jobs
 from multitrack.cli._output import console, plural
 from multitrack.cli._select import find_targets, short_id
 from multitrack.trackers import registry
+from multitrack.trackers.anew import begin_anew
 from multitrack.trackers.copies import declare_dead, how_to_declare, is_unsure
 from multitrack.trackers.folder import CourierState, RunFolder
 from multitrack.trackers.kept import UntrustedError
@@ -54,12 +55,17 @@ def deliver(
         bool,
         typer.Option("--dead", help="Say that RUN, of which this is a copy, goes on nowhere."),
     ] = False,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Deliver all of RUN to a new run of the one --to names.")
+    ] = False,
 ) -> None:
     """Deliver what is left. The exit code is 1 if something still is."""
     names = [_known(name) for name in to or []]
     out = console()
     if dead:
         _declare_dead(out, target)
+    if anew:
+        _begin_anew(target, names)
     sync = Sync(out, jobs)
     with _sigterm_as_ctrl_c():
         try:
@@ -79,6 +85,17 @@ def _declare_dead(out: Console, target: str | None) -> None:
                 out.print(f"{short_id(folder.run_id)} counts as killed from now on")
     except (LockedError, OSError) as error:
         raise UsageError(str(error)) from None
+
+
+def _begin_anew(target: str | None, names: list[str]) -> None:
+    if target is None or not names:
+        raise UsageError("--anew needs to be told of what: multitrack sync RUN --to NAME --anew")
+    try:
+        for folder in find_targets(target):
+            for name in names:
+                begin_anew(folder.courier(name))
+    except (LockedError, OSError) as error:
+        raise UsageError(f"{error}; end the run first") from None
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from typing import Any
 import msgspec
 
 from multitrack.trackers import key, registry
+from multitrack.trackers.anew import how_to_begin_anew
 from multitrack.trackers.batches import Item, chunks, needs_client, points
 from multitrack.trackers.copies import is_unsure, see_that_no_original_delivers
 from multitrack.trackers.folder import RUN_ID, Attempt, CourierState, Phase, RunFolder
@@ -36,6 +37,7 @@ from multitrack.trackers.place import name_of
 from multitrack.trackers.protocol import (
     METHOD_OF,
     Emit,
+    Gone,
     Parked,
     Refused,
     Repeat,
@@ -470,17 +472,18 @@ class Courier:
 
     def note_trouble(self, answer: TrackerError) -> None:
         """Write down why the backend did not take what it was offered, for all who look."""
-        is_parked = isinstance(answer, Parked)
         self.state.failures += 1
         self.state.rings = self._rings
         self.state.message = answer.reason
         self.state.remedy = answer.remedy if isinstance(answer, Parked) else self.state.remedy
+        if isinstance(answer, Gone) and self.state.attachment:
+            self.state.remedy = f"{answer.remedy} {how_to_begin_anew(self.folder)}"
         self.state.attempt = None
         if isinstance(answer, Retry) and answer.after:
             self.state.not_before = time.time() + min(answer.after, LONGEST)
             self.state.message += f"; the server asked to wait {answer.after:,.0f} seconds"
         with contextlib.suppress(OSError):
-            self._note("parked" if is_parked else "retrying")
+            self._note("parked" if isinstance(answer, Parked) else "retrying")
 
     @property
     def asked_wait(self) -> float:

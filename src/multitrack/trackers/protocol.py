@@ -95,6 +95,13 @@ class Parked(TrackerError):
         self.remedy = remedy
 
 
+class Gone(Parked):
+    """The run that was delivered to is not there any more, or is in a bin.
+
+    The courier adds to the remedy what delivers all of it to a new run.
+    """
+
+
 class Repeat(Enum):
     """What a backend shows when a batch reaches it a second time."""
 

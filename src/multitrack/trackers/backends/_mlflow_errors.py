@@ -6,6 +6,7 @@ import errno
 from typing import Any
 
 from multitrack.trackers.protocol import (
+    Gone,
     Parked,
     Refused,
     Retry,
@@ -65,9 +66,9 @@ def _name_code(code: str, error: BaseException, reason: str) -> TrackerError:
     if code in _DENIED:
         return Parked(reason, SIGN_IN)
     if code in _MISSING:
-        return Parked(reason, _LOOK_THERE)
+        return Gone(reason, _LOOK_THERE)
     if "'active' state" in reason:
-        return Parked(reason, _RESTORE)
+        return Gone(reason, _RESTORE)
     if code == "INTERNAL_ERROR":
         return _name_internal(error, reason)
     return Retry(reason) if code in _PASSING else Refused(reason)
