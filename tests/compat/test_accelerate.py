@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator, tracking
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from oddities import made, names_and_values, recipes
 from PIL import Image
 
 from multitrack.compat.accelerate import MultitrackTracker
@@ -292,3 +293,15 @@ def test_a_program_that_an_exception_ends(program, histories):
     assert ended.code == 1
     [history] = histories()
     assert (history.status, history.error) == ("failed", "ValueError: no more")
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(recipe=recipes, row=names_and_values())
+def test_no_value_raises_or_takes_another_with_it(odd_tracker, recipe, row):
+    tracker = odd_tracker
+    tracker.store_init_configuration({"first": 0.5, **made(row)})
+    tracker.log({"first": 0.5, "odd": made(recipe), **made(row), "last": 0.25})
+    for call in (tracker.log, tracker.log_images, tracker.store_init_configuration):
+        call(made(recipe))
+    tracker.log_table(made(recipe), data=[[made(recipe)]])
+    assert "last" in read_history(tracker.run.folder).series

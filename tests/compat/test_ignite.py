@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
 from ignite.engine import Engine, Events
 from ignite.metrics import Average
+from oddities import made, names_and_values, recipes
 
 from multitrack.compat.ignite import MultitrackLogger
+from multitrack.trackers.history import read_history
 
 
 def make_trainer(error=None):
@@ -138,3 +141,20 @@ def test_a_step_that_is_no_number_is_named(options, histories):
     [history] = histories()
     assert len(history.series["train/loss"].steps) == 2  # each still has a step of its own
     assert history.refused == {"step": "step must be a whole number, not 'a'"}
+
+
+@settings(max_examples=25, deadline=None)
+@given(recipe=recipes, row=names_and_values())
+def test_no_output_raises_into_training(tmp_path_factory, recipe, row):
+    folder = tmp_path_factory.getbasetemp() / "odd"
+    with MultitrackLogger(report_to="none", dir=folder, config=made(row)) as logger:
+        engine = Engine(lambda *_: {**made(row), "last": 0.25})
+        for transform in (lambda output: output, lambda _: {"odd": made(recipe), "first": 0.5}):
+            logger.attach_output_handler(
+                engine, Events.ITERATION_COMPLETED, tag="train", output_transform=transform
+            )
+        engine.run(range(2))
+        run = logger.run
+    history = read_history(run.folder)
+    assert len(history.series["train/first"].values) == 2
+    assert len(history.series["train/last"].values) == 2

@@ -11,6 +11,7 @@ import pytorch_lightning
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from oddities import made, names_and_values, recipes
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard import summary as torch_summary
@@ -514,3 +515,15 @@ def test_nothing_that_a_writer_is_given_raises(writer, name, values, kwargs):
 )
 def test_nothing_that_is_logged_raises(logger, name, values):
     getattr(logger, name)(*values)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(recipe=recipes, row=names_and_values())
+def test_no_value_raises_or_takes_another_with_it(logger, recipe, row):
+    logger.log_hyperparams(made(recipe), metrics=made(row))
+    logger.log_hyperparams({"first": 0.5, **made(row)})
+    logger.log_metrics({"first": 0.5, "odd": made(recipe), **made(row), "last": 0.25})
+    logger.log_metrics(made(recipe), step=made(recipe))
+    logger.log_image(made(recipe), [made(recipe)])
+    logger.log_table("table", data=made(recipe))
+    assert "last" in read_history(logger.experiment.folder).series

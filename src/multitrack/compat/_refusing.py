@@ -7,13 +7,17 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, ParamSpec
 
 from multitrack.trackers.run import Run
+from multitrack.trackers.structure import pairs_of
 from multitrack.trackers.texts import Unread, attempt, text_of
 
 P = ParamSpec("P")
 
 
 def refusing(method: Callable[P, None]) -> Callable[P, None]:
-    """Turn what a logger was given wrongly into a refusal by its name; the logger has a ``run``."""
+    """Turn what a logger was given wrongly into a refusal by its name; the logger has a ``run``.
+
+    What keeps the run from beginning is raised: it is a mistake in its options.
+    """
 
     @functools.wraps(method)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -21,9 +25,10 @@ def refusing(method: Callable[P, None]) -> Callable[P, None]:
         if type(done) is Unread:
             logger, *given = args
             run: Run | None = getattr(logger, "run", None)
-            is_named = given and isinstance(given[0], str)
-            if run is not None:
-                run.refuse(str(given[0]) if is_named else method.__name__, done.reason)
+            if run is None:
+                raise done.error
+            is_named = given and _is_text(given[0])
+            run.refuse(text_of(given[0]) if is_named else method.__name__, done.reason)
 
     return guarded
 
@@ -40,7 +45,12 @@ def only(
 
 def log_row(run: Run, row: Mapping[str, Any], step: Any = None, epoch: float | None = None) -> None:
     """Log numbers, and texts among them, of one step."""
-    texts = {name: value for name, value in row.items() if isinstance(value, str)}
-    run.log({name: row[name] for name in row if name not in texts}, step, epoch)
-    for name, text in texts.items():
-        run.log_text(name, text, step)
+    pairs = pairs_of(row)
+    run.log({name: value for name, value in pairs if not _is_text(value)}, step, epoch)
+    for name, text in pairs:
+        if _is_text(text):
+            run.log_text(text_of(name), text, step)
+
+
+def _is_text(value: Any) -> bool:
+    return issubclass(type(value), str)  # a user's value may raise when isinstance asks it

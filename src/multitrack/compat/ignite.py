@@ -25,7 +25,9 @@ from multitrack.compat._failures import announce_failures
 from multitrack.compat._late import LateRun, RunOptions
 from multitrack.compat._refusing import log_row
 from multitrack.trackers.outcomes import outcome_of
+from multitrack.trackers.reception import refusing
 from multitrack.trackers.run import Run
+from multitrack.trackers.texts import Unread, attempt
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -99,9 +101,15 @@ class OutputHandler(BaseOutputHandler):
         """Log them at the step that ``global_step_transform`` tells."""
         if (run := logger.run) is None:
             return
-        step = self.global_step_transform(engine, event_name)
-        row = self._setup_output_metrics_state_attrs(engine, log_text=True, key_tuple=False)
-        log_row(run, row, step)
+        with refusing(run, "output"):
+            step = attempt(self.global_step_transform, engine, event_name)
+            row = attempt(
+                self._setup_output_metrics_state_attrs, engine, log_text=True, key_tuple=False
+            )
+            if type(row) is Unread:  # an odd value of it raises in ignite: the others are kept
+                output = self.output_transform(engine.state.output)
+                row = {self.tag: output} if self.tag else output
+            log_row(run, row, step)
 
 
 class OptimizerParamsHandler(BaseOptimizerParamsHandler):
@@ -112,11 +120,13 @@ class OptimizerParamsHandler(BaseOptimizerParamsHandler):
         if (run := logger.run) is None:
             return
         prefix = f"{self.tag}/" if self.tag else ""
-        groups = enumerate(self.optimizer.param_groups)
-        row = {
-            f"{prefix}{self.param_name}/group_{i}": group[self.param_name] for i, group in groups
-        }
-        run.log(row, engine.state.get_event_attrib_value(event_name))
+        with refusing(run, f"{prefix}{self.param_name}"):
+            groups = enumerate(self.optimizer.param_groups)
+            row = {
+                f"{prefix}{self.param_name}/group_{i}": group[self.param_name]
+                for i, group in groups
+            }
+            run.log(row, engine.state.get_event_attrib_value(event_name))
 
 
 _attached: weakref.WeakKeyDictionary[Any, weakref.WeakSet[MultitrackLogger]] = (

@@ -112,10 +112,9 @@ _TEXT_TOKENS = _set(
 _MODIFIERS = _set("b64 backup base64 current dev main new old prod production staging test v1 v2")
 """What may stand behind a secret's name."""
 
-_HINT = re.compile(
-    "pass|pw|secret|cred|jwt|bearer|auth|key|token|pat|cookie|webhook|conn|access|recovery|seed"
-    "|mnemonic",
-    re.IGNORECASE,
+_HINTS = (
+    *("pass", "pw", "secret", "cred", "jwt", "bearer", "auth", "key", "token", "pat", "cookie"),
+    *("webhook", "conn", "access", "recovery", "seed", "mnemonic"),
 )
 """What a name holds that says anything: most hold none of it, and are soon done with."""
 _LONGEST = 500
@@ -138,8 +137,13 @@ def looks_secret(name: str) -> bool:
 
 def kind_of(name: str) -> Kind:
     """Return what a name says of its value."""
-    is_text = len(name) > _LONGEST
-    return Kind.PLAIN if is_text or not _HINT.search(name) else _kind_of(name)
+    if len(name) > _LONGEST:  # a text
+        return Kind.PLAIN
+    small = name.lower()
+    for hint in _HINTS:  # a loop: it takes a third of what a pattern or a generator does
+        if hint in small:
+            return _kind_of(name)
+    return Kind.PLAIN
 
 
 @functools.lru_cache(maxsize=8192)
