@@ -55,19 +55,20 @@ class TensorBoardSource(Source):
     def find(self, location: str, reach: Reach) -> Iterator[SourceRun]:
         """Yield the one run of a folder, or of a file."""
         path = reach.place(location)
-        yield TensorBoardRun(path, reach.name(path))
+        yield TensorBoardRun(location, path, reach.name(path))
 
 
 class TensorBoardRun(SourceRun):
     """One folder of event files.
 
     Args:
-        folder: where they are.
+        label: the folder, as it was found.
+        folder: where it really is.
         name: the run's name, as TensorBoard shows it.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self.label = name
+    def __init__(self, label: str, folder: Path, name: str) -> None:
+        self.label = label
         self._folder = folder
         self._name = name
         self._damaged: dict[Path, int] = {}
