@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import shutil
+import subprocess
+import sys
 
 from hypothesis import strategies as st
 from PIL import Image as Pillow
@@ -14,7 +17,7 @@ from multitrack.cli import app
 from multitrack.trackers.folder import find_runs
 from multitrack.trackers.history import read_history
 from multitrack.trackers.process import spawn
-from multitrack.trackers.records import Metrics
+from multitrack.trackers.records import Metrics, Refused
 from multitrack.trackers.testing.deliver import entries
 
 START = 1_700_000_000.0
@@ -131,3 +134,44 @@ def record_everything(run, tmp_path):
     run.log_histogram("weights", ([1.0, 2.0], [0.0, 0.5, 1.0]), step=20)
     run.log_artifact(tmp_path / "model", kind="model", step=20, aliases=["best"])
     run.summary({"best/loss": 0.25, "best/name": "step 15"})
+
+
+def digests(folder):
+    """Return what tells whether anything in a tree was changed."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def driven(script, folder, **environ):
+    """Run a script with the real client in a folder; return the folder."""
+    folder.mkdir(exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=folder,
+        env=os.environ | {"HOME": str(folder)} | environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert not done.returncode, done.stderr
+    return folder
+
+
+def bring_unchanged(source, directory, *options):
+    """Import a store of one run, twice; nothing of it may change, and nothing comes twice."""
+    before = digests(source)
+    found = bring_one(source, directory, *options)
+    assert "1 there already" in call("import", source, "--dir", directory, *options)
+    assert digests(source) == before
+    return found
+
+
+def values(found):
+    """Return ``(step, value)`` of each metric."""
+    return {name: [(s, v) for s, _, v in series] for name, series in points(found).items()}
+
+
+def told(found):
+    """Return the reasons of what was refused, by name."""
+    return {record.key: record.reason for record in of(Refused, found)}

@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 from multitrack.trackers import media, staging
 from multitrack.trackers.folder import RunFolder
 from multitrack.trackers.outcomes import one_line
-from multitrack.trackers.records import Artifact, Audio, Figure, Image, Refused, Video
+from multitrack.trackers.records import Artifact, Audio, Figure, Image, Refused, Table, Video
+from multitrack.trackers.redact.tree import redact_table
 
 MediaType: TypeAlias = type[Image] | type[Figure] | type[Audio] | type[Video]
 
@@ -62,6 +63,29 @@ def artifact_of(
         )
     except (FileNotFoundError, ValueError) as error:
         return Refused(time=time, key=name, reason=one_line(error))
+
+
+def content_of(
+    run: RunFolder, content: bytes, name: str, *, time: float, step: int = 0, kind: str = "file"
+) -> Artifact:
+    """Stage content that lies in no file of its own as an artifact, and return its record."""
+    files = [staging.stage_bytes(run, content, name.rsplit("/", 1)[-1])]
+    return Artifact(time=time, step=step, name=staging.safe_name(name), kind=kind, files=files)
+
+
+def table_of(
+    run: RunFolder, key: str, data: Any, columns: Sequence[str] | None, *, time: float, step: int
+) -> Table | Refused:
+    """Stage a table, and return its record."""
+    try:
+        grid = media.Grid(*redact_table(*media.make_table(data, columns)))
+    except (TypeError, ValueError) as error:
+        return Refused(time=time, key=key, reason=str(error))
+    encoded = media.encode_table(grid)
+    file = staging.stage_bytes(run, encoded.content, f"{staging.short_name(key)}{encoded.suffix}")
+    return Table(
+        time=time, step=step, key=key, file=file, columns=grid.columns, rows=len(grid.rows)
+    )
 
 
 def _figure(content: bytes) -> media.Encoded:

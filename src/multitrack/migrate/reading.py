@@ -9,11 +9,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from multitrack.migrate.reach import SourceError
 
 MOST = 64 * 1024 * 1024
 """Bytes of the longest line, and of a file that is read in one go."""
+SQLITE = b"SQLite format 3\0"
 BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database: a part of it, as long as it was not closed."""
 
@@ -47,6 +49,23 @@ def read_lines(path: Path, most: int = MOST) -> Iterator[bytes]:
             if not line:
                 return
             yield line
+
+
+def tables_of(path: Path) -> frozenset[str]:
+    """Return the names of a SQLite database's tables, none if it is no such database.
+
+    Nothing is written, locked or made beside it; what only stands in its log is not looked at.
+    """
+    with path.open("rb") as file:
+        if file.read(len(SQLITE)) != SQLITE:
+            return frozenset()
+    address = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
+    try:
+        with closing(sqlite3.connect(address, uri=True)) as connection:
+            rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            return frozenset(str(name) for (name,) in rows)
+    except sqlite3.DatabaseError:
+        return frozenset()
 
 
 @contextmanager

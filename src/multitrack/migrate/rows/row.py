@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from heapq import merge
+from math import inf
 from typing import Any, NamedTuple, TypeAlias
 
 from multitrack.trackers.records import NON_FINITE
@@ -47,6 +49,16 @@ def row_of(place: str, cells: Mapping[str, Any]) -> Row:
     {'loss': 0.5, 'eval/acc': 1}
     """
     return Row(place, dict(_leaves(cells, "", 0)))
+
+
+def merged(tables: list[Rows]) -> Rows:
+    """Return the rows of several tables, step by step: a run is not told series by series."""
+    return merge(*tables, key=_step)
+
+
+def _step(row: Row | Fault) -> float:
+    step = row.cells.get("step") if isinstance(row, Row) else None
+    return step if isinstance(step, int | float) and step == step else -inf  # noqa: PLR0124 - NaN
 
 
 def _leaves(cells: Mapping[str, Any], prefix: str, depth: int) -> Iterator[tuple[str, Any]]:

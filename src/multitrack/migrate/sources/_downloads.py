@@ -10,7 +10,7 @@ from typing import NamedTuple
 from multitrack.migrate.rows.delimited import headings_of, read_delimited
 from multitrack.migrate.rows.jsons import load
 from multitrack.migrate.rows.records import renamed
-from multitrack.migrate.rows.row import Fault, Reader, Row, Rows
+from multitrack.migrate.rows.row import Fault, Reader, Row, Rows, merged
 
 _DOWNLOADED = re.compile(r"run-(?P<run>.+?)-tag-(?P<tag>.+)\.(?:csv|json)", re.IGNORECASE)
 _AGAIN = re.compile(r"\s*\(\d+\)$")
@@ -47,13 +47,16 @@ def downloaded(path: Path) -> Downloaded | None:
 
 
 def read_downloaded(paths: list[Path]) -> Rows:
-    """Yield the rows of a run's files, one file after another."""
-    for path in paths:
-        found = downloaded(path)
-        tag = found.tag if found else path.stem
-        rows = _documents(path) if path.suffix.lower() == ".json" else read_delimited(path)
-        for row in rows:
-            yield row if isinstance(row, Fault) else _named(row, tag)
+    """Return the rows of a run's files, step by step."""
+    return merged([_series(path) for path in paths])
+
+
+def _series(path: Path) -> Rows:
+    found = downloaded(path)
+    tag = found.tag if found else path.stem
+    rows = _documents(path) if path.suffix.lower() == ".json" else read_delimited(path)
+    for row in rows:
+        yield row if isinstance(row, Fault) else _named(row, tag)
 
 
 def _documents(path: Path) -> Rows:

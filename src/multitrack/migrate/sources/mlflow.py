@@ -37,7 +37,6 @@ WORDS: dict[str, EndStatus] = {"FINISHED": "finished", "FAILED": "failed", "KILL
 """Statuses that are outcomes; the others say that the run goes on, or died unheard."""
 OWN = "mlflow."
 """Start of the tags that MLflow itself sets."""
-SQLITE = b"SQLite format 3\0"
 SQLITE_URI = "sqlite:///"
 DATABASES = (SQLITE_URI, "postgresql://", "mysql://", "mysql+pymysql://", "mssql://")
 
@@ -201,10 +200,13 @@ def _artifacts_of(place: Place) -> frozenset[str]:
 
 
 def _is_database(path: Path) -> bool:
+    """Tell MLflow's databases from those of others, unless their tables are in the log alone."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        return file.read(len(SQLITE)) == SQLITE
+        is_sqlite = file.read(len(reading.SQLITE)) == reading.SQLITE
+    tables = reading.tables_of(path) if is_sqlite else frozenset()
+    return is_sqlite and (not tables or "experiments" in tables)
 
 
 def _value(text: str) -> bool | int | float | str:
