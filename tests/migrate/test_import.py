@@ -7,9 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from migration import call, records
 
 from multitrack.migrate import registry
@@ -118,6 +122,44 @@ def test_a_second_import_adds_nothing(runs):
     [third] = bring(runs, Given(id="g2"))
     assert third.word == "imported"
     assert len(find_runs(runs)) == 2
+
+
+def test_runs_without_an_id_that_begin_alike(runs):
+    """Each that goes its own way is one; a copy, older or newer, of one is that one."""
+    points = [Metrics(time=START + i, step=i, values={"loss": i / 4}) for i in range(4)]
+    other = Metrics(time=START + 1, step=1, values={"loss": 9.0})
+    first = Given(*points[:3], by_content=True)
+    second = Given(points[0], other, by_content=True)
+    assert [one.word for one in bring(runs, first, second)] == ["imported"] * 2
+    for folder in find_runs(runs):
+        assert read_history(folder).header.run_id == folder.run_id
+    older, newer = Given(*points[:2], by_content=True), Given(*points, by_content=True)
+    found = bring(runs, older, second, newer)
+    assert [one.word for one in found] == ["present", "present", "updated"]
+    assert len(find_runs(runs)) == 2
+
+
+@given(
+    values=st.lists(st.tuples(st.integers(0, 3), st.sampled_from([0.5, math.nan, 1])), max_size=9),
+    cut=st.integers(0, 9),
+    is_running=st.booleans(),
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_what_came_since_is_appended_once(tmp_path, values, cut, is_running):
+    """Wherever an import meets a run, the next has each value as often as the source."""
+    rows = [Metrics(time=START, step=step, values={"a": value}) for step, value in values]
+    with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
+        directory = Path(folder)
+        bring(directory, Given(*rows[:cut], is_running=is_running))
+        bring(directory, Given(*rows))
+        [last] = bring(directory, Given(*rows))
+        assert last.word == "present"
+        [run] = find_runs(directory)
+        found = [r for r in records(run) if isinstance(r, Metrics)]
+        assert sorted(repr((r.step, r.values)) for r in found) == sorted(
+            repr((r.step, r.values)) for r in rows
+        )
+        assert read_history(run).status == "finished"
 
 
 def test_one_bad_run_does_not_stop_the_others(runs):

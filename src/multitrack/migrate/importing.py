@@ -163,13 +163,21 @@ class Importer:
             for number in range(1, MOST_ALIKE):
                 known = self._find(kind, about, number)
                 if known is None:
-                    new.path.rename(self._directory / make_id(kind, about, number))
-                    write_origin(RunFolder(self._directory / make_id(kind, about, number)), run_id)
-                    return Outcome(run.label, "imported", make_id(kind, about, number), count)
+                    placed = self._place(new, make_id(kind, about, number))
+                    return Outcome(run.label, "imported", placed.run_id, count)
                 growth = Growth(known, new)
                 if growth.is_contained or not about.by_content:
                     return _grown(run.label, known, new, growth)
         raise SourceError(f"{MOST_ALIKE} other runs begin as this one does")
+
+    def _place(self, new: RunFolder, run_id: str) -> RunFolder:
+        """Move a whole run to where runs are."""
+        if new.run_id != run_id:
+            _rename(new, run_id)
+        placed = RunFolder(self._directory / run_id)
+        new.path.rename(placed.path)
+        write_origin(placed, run_id)
+        return placed
 
     def _find(self, kind: str, about: About, number: int) -> RunFolder | None:
         """Return the run that an earlier import made of this one."""
@@ -212,10 +220,29 @@ def _grown(label: str, known: RunFolder, new: RunFolder, growth: Growth) -> Outc
             for file in files_of(record):
                 _move(file, new, known)
         with open_private(known.journal, os.O_APPEND) as journal:
-            journal.write(b"".join(map(_line, more)))
+            journal.write(b"".join(_line(_respelled(record)) for record in more))
             journal.flush()
             os.fsync(journal.fileno())
     return Outcome(label, "updated", known.run_id, len(more))
+
+
+def _rename(run: RunFolder, run_id: str) -> None:
+    """Write another id into a run's journal."""
+    other = run.path / f"{JOURNAL}.new"
+    with run.journal.open("rb") as old, open_private(other, os.O_EXCL) as new:
+        header = Codec.decode(old.readline())
+        new.write(_line(msgspec.structs.replace(header, run_id=run_id)))
+        shutil.copyfileobj(old, new)
+        new.flush()
+        os.fsync(new.fileno())
+    other.replace(run.journal)
+
+
+def _respelled(record: AnyRecord) -> AnyRecord:
+    """Return a record that was read from a journal as a journal holds it."""
+    if isinstance(record, Metrics | Summary):
+        return msgspec.structs.replace(record, values=_spelled(record.values))
+    return record
 
 
 def _time(growth: Growth) -> float:
