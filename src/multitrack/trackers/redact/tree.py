@@ -77,10 +77,10 @@ def _name_in(mapping: Mapping[Any, Any]) -> Kind:
 
 
 def _redacted_list(values: list[Any] | tuple[Any, ...], kind: Kind) -> list[Any]:
-    if not kind and all(type(value) is str for value in values):
-        return redact_command(values)
     if not kind and len(values) == 2 and isinstance(values[0], str):  # noqa: PLR2004 - a pair
         named = kind_of(values[0])
-        kind = named if named >= Kind.SECRET else kind
-        return [_redacted_text(values[0], Kind.PLAIN), _redacted(values[1], kind)]
+        if named >= Kind.SECRET and not values[0].startswith("-"):
+            return [values[0], _redacted(values[1], named)]
+    if not kind and all(type(value) is str for value in values):
+        return redact_command(values)
     return [_redacted(value, kind) for value in values]
