@@ -43,11 +43,9 @@ _MARKS = (
     *("glpat-", "gldt-", "glrt-", "glcbt-", "glptt-", "glft-", "glsoat-", "glagent-", "glimt-"),
     *(f"xox{letter}{end}" for letter in "abceoprs" for end in "-."),
     *("xapp-", "sk-", "pk-", "pypi-", "local-", "xai-", "nvapi-", "GOCSPX-", "key-", "AGE-"),
-    *("ya29.", "SG.", "hvs.", "hvb."),
+    *("ya29.", "SG.", "hvs.", "hvb.", "eyJ"),
 )
 """How formats begin, up to a character that is seldom in plain texts."""
-_LETTERS = ("AKIA", "ASIA", "ABIA", "ACCA", "AIza", "ATATT", "ATCTT", "ATBB", "dapi", "eyJ")
-"""How the others begin."""
 _LIKE_WORDS = ("sk-", "pk-", "key-", "local-", "xai-")
 """Those with which words end, too: no letter or digit may be before them."""
 _SCHEMES = ("earer ", "EARER ", "asic ", "ASIC ")
@@ -71,9 +69,8 @@ def _after_marks() -> re.Pattern[str]:
     by_end = defaultdict(list)
     for (end, _), marks in by_shape.items():
         by_end[end].append(f"(?<={'|'.join(marks)})")
-    return re.compile(
-        "|".join(f"{re.escape(end)}(?:{'|'.join(looks)})" for end, looks in by_end.items())
-    )
+    ends = [f"{re.escape(end)}(?:{'|'.join(looks)})" for end, looks in by_end.items()]
+    return re.compile("|".join([*ends, "A(?=KIA|SIA|BIA|CCA|Iza|TATT|TCTT|TBB)"]))
 
 
 _AFTER_MARK = _after_marks()
@@ -101,15 +98,17 @@ def find_formats(text: str) -> Iterator[Span]:
 
 
 def _marks(text: str) -> Iterator[tuple[int, str]]:
+    """Yield where a key may begin, and how."""
     for found in _AFTER_MARK.finditer(text):
         end = found.end()
-        if mark := _MARK_BEFORE.search(text[max(0, end - _LONGEST) : end]):
+        if found[0] == "A":
+            yield found.start(), "A"
+        elif mark := _MARK_BEFORE.search(text[max(0, end - _LONGEST) : end]):
             yield end - len(mark[0]), mark[0]
-    for letters in _LETTERS:
-        start = text.find(letters)
-        while start >= 0:
-            yield start, letters
-            start = text.find(letters, start + 1)
+    at = text.find("dapi")
+    while at >= 0:
+        yield at, "dapi"
+        at = text.find("dapi", at + 1)
 
 
 def _is_key(found: re.Match[str], mark: str) -> bool:

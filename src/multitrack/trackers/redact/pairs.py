@@ -166,7 +166,7 @@ def _value(text: str, at: int, name: _Name, *, is_prose: bool = False) -> Span |
 def _is_no_word(value: str) -> bool:
     """Tell whether a value is no word of a sentence, and no piece of a program."""
     has_digit = any(letter.isdigit() for letter in value)
-    return (has_digit or len(value) > _LONGEST_WORD) and not set(value) & set("()[]{}")
+    return len(value) > _LONGEST_WORD or (has_digit and not set(value) & set("()[]{}."))
 
 
 def _quoted(text: str, quote: re.Match[str], name: _Name) -> Span | None:

@@ -28,7 +28,7 @@ def _redacted(value: Any, kind: Kind) -> Any:
         return _redacted_mapping(value, kind)
     if isinstance(value, list | tuple):
         return _redacted_list(value, kind)
-    return value if is_plain_value(value, kind) else REDACTED
+    return value if not kind or is_plain_value(value, kind) else REDACTED
 
 
 def _redacted_text(text: str, kind: Kind) -> str:
