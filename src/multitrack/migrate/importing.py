@@ -40,12 +40,11 @@ from multitrack.trackers.records import (
     Scalar,
     StagedFile,
     Summary,
-    Tags,
     Tree,
     files_of,
     spell,
 )
-from multitrack.trackers.redact import redact_command, redact_text, redact_tree
+from multitrack.trackers.redact import Redactor
 from multitrack.trackers.values import as_tree
 
 WORKSHOP = ".importing"
@@ -197,11 +196,11 @@ class Importer:
             run_id=run_id,
             project=self._project or about.project,
             name=about.name,
-            notes=redact_text(about.notes) if about.notes else None,
-            config=redact_tree(config),
+            notes=about.notes or None,
+            config=config,
             host=_host(about),
             git=about.git,
-            command=redact_command(about.command),
+            command=about.command,
             cwd=str(Path.cwd()),
         )
 
@@ -265,7 +264,7 @@ def _fill(folder: RunFolder, header: Header, run: SourceRun, about: About) -> in
     last: AnyRecord = header
     latest, count = header.time, 1
     with open_private(folder.journal, os.O_EXCL) as journal:
-        journal.write(_line(header))
+        journal.write(_line(cleaned(header)))
         for record in run.records(folder):
             last = _timed(record, latest)
             latest, count = max(latest, last.time), count + 1
@@ -311,19 +310,13 @@ def make_id(kind: str, about: About, number: int = 1) -> str:
 def cleaned(record: AnyRecord) -> AnyRecord:
     """Return a record as a journal may hold it: without secrets, all numbers spelled."""
     changes: dict[str, Any] = {}
-    if isinstance(record, Metrics):
+    if isinstance(record, Metrics | Summary):
         changes["values"] = _spelled(record.values)
     elif isinstance(record, Params):
-        changes["values"] = redact_tree(_with_origin_kept(as_tree(record.values)))
-    elif isinstance(record, Tags):
-        changes["values"] = redact_tree(record.values)
-    elif isinstance(record, Summary):
-        changes["values"] = redact_tree(_spelled(record.values))
+        changes["values"] = _with_origin_kept(as_tree(record.values))
     elif isinstance(record, Artifact):
-        changes["metadata"] = redact_tree(as_tree(record.metadata))
-    elif isinstance(record, End) and record.error:
-        changes["error"] = redact_text(record.error)
-    return msgspec.structs.replace(record, **changes)
+        changes["metadata"] = as_tree(record.metadata)
+    return Redactor().redact(msgspec.structs.replace(record, **changes))
 
 
 def open_private(path: Path, how: int) -> BinaryIO:
