@@ -186,6 +186,22 @@ def repository(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.parametrize("names", ["core.fsmonitor", "filter.f.clean", "filter.f.process", "hook"])
+def test_no_program_runs_that_a_repository_names(repository, tmp_path, names):
+    git(repository, "commit", "--message", "first")
+    program = tmp_path / ".git" / "program"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    program.chmod(0o700)
+    if names == "hook":
+        program.rename(tmp_path / ".git" / "hooks" / "post-index-change")
+    else:
+        git(repository, "config", names, str(program))
+        (tmp_path / ".git" / "info" / "attributes").write_text("* filter=f\n")
+    (repository / "file").write_text("y")  # as long as before, so that it is looked into
+    assert surroundings.describe_git().dirty
+    assert not (tmp_path / "ran").exists()
+
+
 def test_repository(repository):
     assert surroundings.describe_git() is None, "there is no commit yet"
     git(repository, "commit", "--message", "first")
