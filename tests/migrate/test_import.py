@@ -181,6 +181,16 @@ def test_runs_that_never_ended(runs):
     assert (history.status, history.error) == ("killed", "its source never heard of its end")
 
 
+def test_a_run_that_goes_on_is_running_until_its_source_tells_its_end(runs):
+    point = Metrics(time=time.time(), step=0, values={"a": 1})
+    bring(runs, Given(point, is_running=True))
+    [folder] = find_runs(runs)
+    assert read_history(folder).status == "running"
+    assert bring(runs, Given(point, is_running=True))[0].word == "present"
+    assert bring(runs, Given(point, End(time=START, status="failed")))[0].word == "updated"
+    assert read_history(folder).status == "failed"
+
+
 def test_without_an_outcome_a_run_has_finished_when_it_last_said_something(runs):
     bring(runs, Given(Metrics(time=START + 9, step=0, values={"a": 1})), project="mine")
     history = read_history(find_runs(runs)[0])

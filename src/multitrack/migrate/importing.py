@@ -22,10 +22,12 @@ import msgspec
 from multitrack.migrate.growth import Growth, hashed
 from multitrack.migrate.source import About, SourceError, SourceRun
 from multitrack.trackers.folder import FILE_MODE, JOURNAL, NO_LINK, RunFolder, make_private
+from multitrack.trackers.history import read_tail
 from multitrack.trackers.journal import MAX_LINE
 from multitrack.trackers.locks import FileLock, LockedError
 from multitrack.trackers.origin import write_origin
 from multitrack.trackers.outcomes import one_line
+from multitrack.trackers.place import note_elsewhere
 from multitrack.trackers.records import (
     AnyRecord,
     Artifact,
@@ -173,6 +175,8 @@ class Importer:
         """Move a whole run to where runs are."""
         if new.run_id != run_id:
             _rename(new, run_id)
+        if not isinstance(read_tail(new)[-1], End):
+            note_elsewhere(new)
         placed = RunFolder(self._directory / run_id)
         new.path.rename(placed.path)
         write_origin(placed, run_id)

@@ -40,6 +40,15 @@ def note_place(run: RunFolder) -> None:
     replace_file(run.place, msgspec.json.encode(_look(run)))
 
 
+def note_elsewhere(run: RunFolder) -> None:
+    """Note that a run is written somewhere else: here nobody can know whether it goes on.
+
+    Raises:
+        OSError: the run's folder cannot be written.
+    """
+    replace_file(run.place, msgspec.json.encode(Place(0, 0, 0, "")))
+
+
 def is_copy(run: RunFolder) -> bool:
     """Tell whether a run was written in another folder than this; an old one does not tell."""
     try:
