@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from ignite.engine import Engine, Events
 from ignite.metrics import Average
 from oddities import made, names_and_values, recipes
@@ -143,7 +143,7 @@ def test_a_step_that_is_no_number_is_named(options, histories):
     assert history.refused == {"step": "step must be a whole number, not 'a'"}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(recipe=recipes, row=names_and_values())
 def test_no_output_raises_into_training(tmp_path_factory, recipe, row):
     folder = tmp_path_factory.getbasetemp() / "odd"

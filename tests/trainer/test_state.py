@@ -11,8 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from oddities import made, names_and_values, recipes
 
 from multitrack.trainer import EarlyStoppingCallback, TrainerControl, TrainerState
+from multitrack.trainer.callbacks.display import readable
+from multitrack.trainer.values import plain_numbers
 
 
 def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -93,3 +97,20 @@ def test_intervals_below_one_are_parts_of_all_steps() -> None:
 def test_the_control_is_its_own_state() -> None:
     control = TrainerControl(should_save=True)
     assert TrainerControl.from_state(control.state()) == control
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(recipes, names_and_values())
+def test_no_value_keeps_a_state_from_its_file(
+    tmp_path_factory: pytest.TempPathFactory, recipe: Any, row: Any
+) -> None:
+    logs = {"odd": made(recipe), **made(row), "last": 0.25}
+    plain_numbers(logs)
+    readable(logs)
+    path = tmp_path_factory.getbasetemp() / "state.json"
+    state = TrainerState(log_history=[logs], trial_params=made(row), best_metric=0.5)
+    state.stateful_callbacks = {"Odd": {"args": {}, "attributes": {"odd": made(recipe)}}}
+    state.save_to_json(path)
+    found = TrainerState.load_from_json(path)
+    assert found.log_history[0]["last"] == 0.25
+    assert found.best_metric == 0.5

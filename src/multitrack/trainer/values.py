@@ -14,7 +14,7 @@ def plain_numbers(values: dict[str, Any]) -> None:
     What is no number stays as it is, whatever it does when it is looked at.
     """
     for name, value in values.items():
-        if not isinstance(value, bool | int | float | str):
+        if not issubclass(type(value), bool | int | float | str):
             number = attempt(as_number, value)
             if type(number) is not Unread:
                 values[name] = number

@@ -142,8 +142,9 @@ def readable(logs: dict[str, Any], max_str_len: int | None = None) -> dict[str, 
 
 
 def _readable_value(value: Any, max_str_len: int | None) -> Any:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, str) and max_str_len is not None and len(value) > max_str_len:
+    if issubclass(type(value), float):
+        return f"{float.__float__(value):.4g}"
+    if issubclass(type(value), str) and max_str_len is not None and len(value) > max_str_len:
         return f"[a string of {len(value)} characters; max_str_len is {max_str_len}]"
-    return value if isinstance(value, bool | int | str) or value is None else text_of(value)
+    is_plain = value is None or issubclass(type(value), bool | int | str)
+    return value if is_plain else text_of(value)
