@@ -7,8 +7,11 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 import keras
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from oddities import made, names_and_values, recipes
 
 from multitrack.compat.keras import MultitrackCallback
+from multitrack.trackers.history import read_history
 
 X, Y = np.linspace(0, 1, 32).reshape(8, 4), np.ones(8)
 
@@ -159,3 +162,21 @@ def test_what_cannot_be_described_costs_nothing_else(callback, histories):
     [history] = histories()
     assert history.params["args"]["epochs"] == 2
     assert history.status == "finished"
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(recipe=recipes, row=names_and_values())
+def test_no_value_raises_into_training(tmp_path_factory, recipe, row):
+    folder = tmp_path_factory.getbasetemp() / "odd"
+    callback = MultitrackCallback(report_to="none", dir=folder, config=made(row), log_every=1)
+    callback.set_model(make_model())
+    callback.set_params({"epochs": made(recipe), "steps": 1})
+    callback.on_train_begin()
+    callback.on_epoch_begin(0)
+    callback.on_train_batch_end(0, {"first": 0.5, **made(row)})
+    callback.on_epoch_end(0, {"odd": made(recipe), **made(row), "val_last": 0.25})
+    callback.on_train_end()
+    callback.run.finish(quiet=True)
+    history = read_history(callback.run.folder)
+    assert history.series["train/first"].values[0] == 0.5
+    assert list(history.series["eval/last"].values) == [0.25]

@@ -141,7 +141,8 @@ def _tell_callbacks(model: Any, error: BaseException) -> None:
             callback.on_exception(error)
 
 
-def _without_val(key: str) -> str:
+def _without_val(key: Any) -> str:
+    key = key if type(key) is str else text_of(key)
     return f"eval_{key.removeprefix('val_')}" if key.startswith("val_") else key
 
 
