@@ -20,7 +20,7 @@ class Bench:
         self.folder = RunFolder(tmp_path / "20261124-101502-123-9f3ac1")
         self.folder.create()
 
-    def start(self, attachment=None, settings=None, **header):
+    def start(self, attachment=None, settings=None, environ=None, **header):
         run = Header(
             time=NOW,
             run_id=self.folder.run_id,
@@ -29,7 +29,9 @@ class Bench:
             **header,
         )
         chosen = {"tracking_uri": self.uri, **(settings or {})}
-        tracker = MLflowTracker(load(MLflowTracker.settings_type, environ={}, arguments=chosen))
+        tracker = MLflowTracker(
+            load(MLflowTracker.settings_type, environ=environ or {}, arguments=chosen)
+        )
         self.attachment = tracker.start(
             RunInfo(
                 header=run,

@@ -343,7 +343,7 @@ def test_a_run_whose_courier_died_at_once_is_found_again(bench):
     [
         ({}, {}, "Default"),
         ({}, {"experiment_name": "set"}, "set"),
-        ({"project": "given"}, {"experiment_name": "set"}, "given"),
+        ({"project": "given"}, {"experiment_name": "set"}, "set"),
         ({"project": "/Users/me/a?b"}, {}, "/Users/me/a?b"),
     ],
 )
@@ -359,6 +359,18 @@ def test_experiment_by_id(bench):
     chosen = MlflowClient(tracking_uri=bench.uri).create_experiment("chosen")
     bench.start(project="other", settings={"experiment_id": chosen})
     assert bench.stored.read().project == "chosen"
+
+
+def test_what_another_call_exports_does_not_beat_what_the_run_says(bench):
+    """``mlflow.set_experiment`` exports an id, perhaps of another store."""
+    environ = {"MLFLOW_EXPERIMENT_ID": "999", "MLFLOW_EXPERIMENT_NAME": "variable"}
+    bench.start(project="mine", environ=environ)
+    assert bench.stored.read().project == "mine"
+
+
+def test_an_experiments_name_in_code_beats_exported_ids(bench):
+    bench.start(settings={"experiment_name": "said"}, environ={"MLFLOW_EXPERIMENT_ID": "999"})
+    assert bench.stored.read().project == "said"
 
 
 def test_run_of_the_users_choice_is_gone_on_with(bench):

@@ -85,11 +85,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             for all backends.
         watch: what `TrackingCallback` watches of the model, for all backends of the run.
         disabled: whether ``report_to`` leaves this backend out.
+        given: the fields that were given in code, which win over what the run says of itself.
     """
 
     log_model: LogModel = "none"
     watch: Watched = "none"
     disabled: bool = False
+    given: frozenset[str] = frozenset()
+
+    def prefer(self, field: str, own: Any) -> Any:
+        """Return what counts of a field and what the run says of itself, such as its project.
+
+        One order for all adapters: an argument, the run's own, a variable, the default.
+
+        Args:
+            field: the field's name.
+            own: what the run says; None or empty if nothing.
+        """
+        return getattr(self, field) if field in self.given or not own else own
 
     def access(self) -> Access:
         """Return where these settings lead, for ``multitrack doctor`` to look at.
@@ -182,7 +195,7 @@ def load(
             argument is unknown.
     """
     environ = os.environ if environ is None else environ
-    known = {field.name for field in msgspec.structs.fields(settings_type)}
+    known = {field.name for field in msgspec.structs.fields(settings_type)} - {"given"}
     values = {name: value for name, value in (saved or {}).items() if name in known}
     for variable in variables(settings_type):
         for name in variable.env.names:
@@ -196,9 +209,10 @@ def load(
             f"it has {', '.join(sorted(known)) or 'none'}."
         )
     try:
-        return msgspec.convert(values, settings_type, dec_hook=_decode)
+        settings = msgspec.convert(values, settings_type, dec_hook=_decode)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{settings_type.__name__}: {error}") from None
+    return msgspec.structs.replace(settings, given=frozenset(arguments or ()))
 
 
 def parse(variable: Variable, text: str, *, source: str) -> Any:

@@ -56,9 +56,11 @@ def _claimed(client: MlflowClient, run: RunInfo) -> Run | None:
 
 def _experiment_id(client: MlflowClient, uri: str, run: RunInfo, settings: MLflowSettings) -> str:
     """Return the experiment's id; it is the client's own default if nothing names one."""
-    if settings.experiment_id:
+    name = settings.prefer("experiment_name", run.header.project)
+    is_named = name and (run.header.project or "experiment_name" in settings.given)
+    if settings.experiment_id and ("experiment_id" in settings.given or not is_named):
         return settings.experiment_id
-    name = run.header.project or settings.experiment_name or "Default"
+    name = name or "Default"
     if found := client.get_experiment_by_name(name):
         return found.experiment_id
     try:

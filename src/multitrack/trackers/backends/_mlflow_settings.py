@@ -33,7 +33,11 @@ class MLflowSettings(Settings, frozen=True):
     ] = None
     experiment_id: Annotated[
         str | None,
-        Env("MLFLOW_EXPERIMENT_ID", help="An experiment; wins over every name.", client=True),
+        Env(
+            "MLFLOW_EXPERIMENT_ID",
+            help="Experiment of a run that names no project; wins over a name.",
+            client=True,
+        ),
     ] = None
     run_id: Annotated[
         str | None,

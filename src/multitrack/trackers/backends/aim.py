@@ -127,7 +127,7 @@ class AimTracker(Tracker):
         if not found:
             aim.name = run.header.name or run.run_id
             aim.description = run.header.notes or ""
-            aim.experiment = run.header.project or self._settings.experiment or "default"
+            aim.experiment = self._settings.prefer("experiment", run.header.project) or "default"
         self._merge("multitrack", _about(run.header, "running"))
         url = repo if repository.is_remote(repo) else f"aim up --repo {shlex.quote(repo)}"
         return Attachment(id=aim.hash, url=url, state={"repo": repo})

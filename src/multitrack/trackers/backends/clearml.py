@@ -184,8 +184,8 @@ class ClearMLTracker(Tracker):
             id=(run.attachment and run.attachment.id) or settings.task_id,
             claimed=run.claimed,
             run_id=run.run_id,
-            project=header.project or settings.project or "multitrack",
-            name=header.name or settings.run_name or run.run_id,
+            project=settings.prefer("project", header.project) or "multitrack",
+            name=settings.prefer("run_name", header.name) or run.run_id,
             output=settings.output_uri,
         )
         open_task = tasks.OfflineTask if settings.offline else tasks.OnlineTask

@@ -342,7 +342,7 @@ class CometTracker(Tracker):
     def _start_client(self, key: str, mode: str) -> CometExperiment:
         settings, header = self._settings, self._run.header
         config = {
-            "name": header.name or settings.run_name,
+            "name": settings.prefer("run_name", header.name),
             "tags": settings.tags,
             "offline_directory": str(self._archives),
         }
@@ -352,7 +352,7 @@ class CometTracker(Tracker):
             timeout=START_TIMEOUT,
             api_key=settings.api_key,
             workspace=settings.workspace,
-            project_name=header.project or settings.project,
+            project_name=settings.prefer("project", header.project),
             experiment_key=key,
             mode=mode,
             online=settings.online,

@@ -131,7 +131,7 @@ class NeptuneTracker(Tracker):
         self._run = run
         header = run.header
         store = (self._settings.data_directory or run.default(".neptune")) / "offline"
-        project = header.project or self._settings.project or "multitrack"
+        project = self._settings.prefer("project", header.project) or "multitrack"
         with undisturbed({"NEPTUNE_DATA_DIRECTORY": str(store.parent), **LOUD}):
             self._open = call_within(START_TIMEOUT, self._start_client, project)
         [self._folder] = store.glob(f"run__{self._open._id}__*")  # noqa: SLF001 - nothing else names it

@@ -352,14 +352,14 @@ class SwanLabTracker(Tracker):
                 "Use delivery='process', where every run has a client of its own.",
             )
         settings, header = self._settings, run.header
-        project = header.project or settings.project or run.directory.name
-        notes = header.notes or settings.description
+        project = settings.prefer("project", header.project) or run.directory.name
+        notes = settings.prefer("description", header.notes)
         tags = [*header.tags, *(settings.tags or [])]
         return swanlab.init(
             project=rules.project_name(project),
             workspace=settings.workspace,
             public=settings.public,
-            name=(header.name or settings.run_name or run.run_id)[:LONGEST_TAG],
+            name=(settings.prefer("run_name", header.name) or run.run_id)[:LONGEST_TAG],
             description=notes[:LONGEST_NOTES] if notes else None,
             tags=[tag for tag in tags if len(tag) <= LONGEST_TAG][:MOST_TAGS],
             group=settings.group,
