@@ -450,3 +450,17 @@ class Endless(collections.abc.Mapping):
 
     def __getitem__(self, key):
         return key
+
+
+def test_shape_that_never_ends(alarm):
+    class Endless:
+        shape = property(lambda self: itertools.repeat(1))
+        dtype = "float32"
+
+        def tolist(self):
+            return [1.0]
+
+    with alarm(10):
+        assert as_tree({"x": Endless(), "lr": 0.1})["lr"] == 0.1
+        with pytest.raises(TypeError):
+            as_number(Endless())

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 from multitrack.trackers.records import Number
 from multitrack.trackers.texts import kind_of, text_of
 
 INT64 = range(-(2**63), 2**63)
+MOST_AXES = 64
+"""Axes that an array has at most; numpy's have so many."""
 LONGEST_QUOTE = 60
 """Characters of a value that a message repeats."""
 
@@ -68,20 +72,25 @@ def element_count(value: Any) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def _has_shape(value: Any) -> bool:
-    return hasattr(value, "shape")
+def shape_of(value: Any) -> tuple[Any, ...] | None:
+    """Return an array's shape, None if it has none; one that never ends is none."""
+    shape = getattr(value, "shape", None)
+    if not isinstance(shape, Iterable):
+        return None
+    axes = tuple(islice(shape, MOST_AXES + 1))
+    return axes if len(axes) <= MOST_AXES else None
 
 
 def _described(value: Any) -> str:
-    if _has_shape(value):
-        return f"{kind_of(value)} of shape {tuple(value.shape)}"
+    if (shape := shape_of(value)) is not None:
+        return f"{kind_of(value)} of shape {shape}"
     return kind_of(value)
 
 
 def _advice(value: Any) -> str:
     if isinstance(value, str):
         return "use log_text() or summary() for text"
-    if _has_shape(value):
+    if shape_of(value) is not None:
         return "reduce it, or use log_histogram(), log_image() or log_table()"
     if value is None:
         return "leave it out"

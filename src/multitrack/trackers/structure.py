@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
+from multitrack.trackers.scalars import shape_of
 from multitrack.trackers.texts import Unread, attempt, kind_of, text_of
 
 LONGEST_ARRAY = 1_000
@@ -225,8 +226,7 @@ def _form(value: Any) -> _Form | None:
     """Return what an array holds and its shape, None if it is none."""
     if (typecode := getattr(value, "typecode", None)) and hasattr(value, "itemsize"):
         return _Form(f"{typecode!r} array", (len(value),))
-    shape = getattr(value, "shape", None)
-    shape = tuple(shape) if isinstance(shape, collections.abc.Iterable) else None
+    shape = shape_of(value)
     if shape is None or not all(isinstance(length, int) for length in shape):
         return None
     kind = getattr(value, "dtype", None)
