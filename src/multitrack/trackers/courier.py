@@ -481,7 +481,6 @@ class Courier:
         self.state.attempt = None
         if isinstance(answer, Retry) and answer.after:
             self.state.not_before = time.time() + min(answer.after, LONGEST)
-            self.state.message += f"; the server asked to wait {answer.after:,.0f} seconds"
         with contextlib.suppress(OSError):
             self._note("parked" if isinstance(answer, Parked) else "retrying")
 
@@ -496,9 +495,8 @@ class Courier:
             if self.once or self._is_late(left, self.linger):
                 self._note("retrying")
                 return False
-            if self.state.rings != self._rings:  # a person asks: the answer is no
-                self.state.rings = self._rings
-                self._note("retrying")
+            if self.state.rings != self._rings:
+                break  # a person asks for a try, once
             self._pause(left, gone)
             if gone.is_set() and self._gone_at is None:
                 self._gone_at = time.monotonic()

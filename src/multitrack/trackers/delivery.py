@@ -556,6 +556,8 @@ def _why_pending(state: CourierState) -> str | None:
     }
     what = doing.get(state.phase) if state.updated else None  # else nothing has begun
     facts = [state.message or what, state.remedy]
+    if (left := state.not_before - time.time()) > 0:
+        facts.insert(1, f"the server asked to be left alone for {left:,.0f} s more")
     if state.failures > 1 and state.phase == "retrying":
         facts.insert(1, f"{state.failures} attempts failed")
     return "; ".join(fact for fact in facts if fact) or None
