@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
+from multitrack.trackers.scalars import shape_of
+
 CHANNELS = (1, 3, 4)
+MOST = 100_000
+"""Pictures that are taken of one call: what gives them may never end."""
 
 
 def named(key: str, given: Any) -> list[tuple[str, Any]]:
@@ -32,8 +37,10 @@ def taken_apart(given: Any) -> Any:
     if isinstance(given, str | bytes | os.PathLike) or hasattr(given, "save"):
         return given
     if hasattr(given, "shape"):
-        return list(given) if _is_batch(tuple(given.shape)) else given
-    items = list(given) if isinstance(given, Iterable) else given
+        return list(given) if _is_batch(shape_of(given) or (0,)) else given
+    items = list(islice(given, MOST + 1)) if isinstance(given, Iterable) else given
+    if isinstance(items, list) and len(items) > MOST:
+        raise ValueError(f"one call takes at most {MOST:,} pictures")
     if isinstance(items, list) and items and isinstance(items[0], list | tuple):
         import numpy as np
 
