@@ -17,6 +17,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from multitrack.trackers.exits import left_with
 from multitrack.trackers.outcomes import FINISHED, Outcome, ending_of, outcome_of
 
 logger = logging.getLogger("multitrack")
@@ -90,7 +91,7 @@ def _is_child() -> bool:
 
 def _end_process(finish: Finish) -> None:
     error = sys.exc_info()[1]
-    finish(ending_of(error) if error else FINISHED)
+    finish(ending_of(error) if error else left_with())
 
 
 def _learn_of_failures(module: Any, name: str) -> None:

@@ -13,13 +13,16 @@ import gc
 import inspect
 import sys
 import threading
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any, NoReturn
 
 from multitrack.trackers.outcomes import FINISHED, Outcome, ending_of
 
 TOOLS = (4, 3)
 """Numbers of monitoring tools that no other tool claims as its own."""
+
+CALLS_TARGET = "_bootstrap"
+"""The function of multiprocessing that calls a child's target; later exit hooks see no error."""
 
 _left: list[Outcome] = []
 _is_watched = threading.Event()
@@ -44,13 +47,18 @@ def exit_outcome(error_before: BaseException | None) -> Outcome:
     error = getattr(sys, "last_value", None)
     if error is not None and error is not error_before:
         return ending_of(error)
-    return _left[-1] if _left else FINISHED
+    return left_with()
 
 
-def _leave(error: SystemExit) -> None:
+def left_with() -> Outcome:
+    """Return what the interpreter, or the target of this child, was left with."""
+    return _left[0] if _left else FINISHED
+
+
+def _leave(error: BaseException) -> None:
     """Note an exit that nobody has caught; a thread that exits ends itself alone."""
-    if threading.current_thread() is threading.main_thread():
-        _left[:] = [ending_of(error)]
+    if not _left and threading.current_thread() is threading.main_thread():
+        _left.append(ending_of(error))
 
 
 def _watch_frames() -> None:
@@ -64,10 +72,19 @@ def _watch_frames() -> None:
 
 
 def _frame_is_left(_code: CodeType, _offset: int, error: BaseException) -> None:
-    frame = inspect.currentframe()
-    frame = frame and frame.f_back
-    if isinstance(error, SystemExit) and frame and frame.f_back is None:
+    here = inspect.currentframe()
+    frame = here and here.f_back
+    if frame is None:
+        return
+    if frame.f_back is None:
+        if isinstance(error, SystemExit):
+            _leave(error)
+    elif frame.f_back.f_code.co_name == CALLS_TARGET and _is_of_process(frame.f_back):
         _leave(error)
+
+
+def _is_of_process(frame: FrameType) -> bool:
+    return frame.f_globals.get("__name__") == "multiprocessing.process"
 
 
 def _watch_readers_of_code() -> None:
