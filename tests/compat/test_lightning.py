@@ -266,9 +266,11 @@ def test_a_spawned_rank_that_fails_fails_the_run(program, request, histories, mo
 
 
 @pytest.mark.parametrize("version", ["first", 3, "a/b"])
-@pytest.mark.parametrize("name", ["digits", "team/digits", None])
+@pytest.mark.parametrize("name", ["digits", "team/digits", "", None])
 def test_places_are_those_of_lightnings_own_logger(tmp_path, name, version):
-    theirs = L.loggers.TensorBoardLogger(tmp_path, *([name] if name else []), version=version)
+    theirs = L.loggers.TensorBoardLogger(
+        tmp_path, *([] if name is None else [name]), version=version
+    )
     ours = MultitrackLogger(name, save_dir=tmp_path, version=version, report_to="none")
     for place in ("save_dir", "name", "version", "root_dir", "log_dir"):
         assert getattr(ours, place) == getattr(theirs, place)

@@ -175,6 +175,27 @@ def test_a_search_of_optuna_makes_a_run_of_every_trial(tmp_path, tracking):
     assert [history.header.name for history in runs] == names
 
 
+def test_a_trial_that_is_pruned_has_not_failed(tmp_path, tracking):
+    optuna = pytest.importorskip("optuna")
+    trainer = make_trainer(tmp_path, [tracking], eval_strategy="steps", eval_steps=2)
+    trainer.model_init = lambda trial: Model()
+    options = {
+        "hp_space": lambda trial: {
+            "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-1)
+        },
+        "hp_name": lambda trial: trial.number,  # which is no text
+        "compute_objective": lambda metrics: metrics["eval_loss"],
+        "pruner": optuna.pruners.ThresholdPruner(upper=0.0),
+    }
+    with pytest.raises(ValueError, match="No trials are completed"):  # what optuna says
+        trainer.hyperparameter_search(n_trials=2, backend="optuna", **options)
+    tracking.run.finish()
+    runs = histories(tmp_path)
+    assert [history.header.name for history in runs] == ["0", "1"]
+    assert [list(history.series["eval/loss"].steps) for history in runs] == [[2], [2]]
+    assert [history.status for history in runs] == ["finished", "finished"]
+
+
 WORDS = st.sampled_from(["eval", "test", "train", "epoch", "loss", "rewards", "x", "", " "])
 KEYS = st.text() | st.lists(WORDS | st.sampled_from("_/-."), max_size=6).map("".join)
 

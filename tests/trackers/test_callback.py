@@ -6,7 +6,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from oddities import made, names_and_values, recipes
 
 from multitrack import TrackingCallback
@@ -140,6 +141,50 @@ def loop(tmp_path):
 )
 def test_rename(key, name):
     assert rename({key: 1.0, "epoch": 2.0}) == {name: 1.0}
+
+
+class Hostile:
+    def refuse(self, *args):
+        raise RuntimeError("no")
+
+    __str__ = __float__ = to_dict = __len__ = __iter__ = __int__ = refuse
+
+
+ODD = st.none() | st.booleans() | st.floats() | st.text() | st.binary() | st.builds(Hostile)
+ODD_TREES = st.recursive(
+    ODD,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text() | st.integers() | st.builds(Hostile), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    logs=st.dictionaries(st.text() | st.integers() | st.builds(Hostile), ODD_TREES, max_size=3),
+    config=ODD_TREES,
+    names=st.sampled_from(["nested", "flat"]),
+)
+def test_no_value_of_a_loop_ends_training(loop, records, logs, config, names):
+    one = loop(config_names=names)
+    model = SimpleNamespace(config=config, peft_config=config, parameters=config)
+    one.fire("on_train_begin", model=model)
+    one.log(1, {**logs, "loss": 0.5})
+    one.fire("on_predict", metrics=logs)
+    one.state.is_hyper_param_search, one.state.trial_name = True, "trial"
+    one.state.trial_params = config
+    one.fire("on_train_begin", model=model)
+    one.fire("on_train_end")
+    one.callback.run.finish(quiet=True, timeout=0)
+    first = read_history(find_runs(one.callback.run.folder.path.parent)[-2])
+    assert first.series["train/loss"].last.value == 0.5
+    assert "learning_rate" in (first.params if names == "flat" else first.params["args"])
 
 
 # -- a run -----------------------------------------------------------------------------------------

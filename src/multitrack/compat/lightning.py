@@ -59,7 +59,7 @@ class MultitrackLogger(Logger):
     signal that stops training interrupt it.
 
     Args:
-        project: what the run belongs to; also the folder of checkpoints.
+        project: what the run belongs to; also the folder of checkpoints, none if it is empty.
         name: of the run.
         save_dir: the folder of runs, checkpoints and TensorBoard's files; ``.`` if None. Runs are
             recorded in ``dir``, else in ``MULTITRACK_DIR``, else in ``<save_dir>/multitrack``;
@@ -160,7 +160,7 @@ class MultitrackLogger(Logger):
     @property
     def name(self) -> str:
         """The project, under which Lightning lays down checkpoints."""
-        return self._project or FOLDER
+        return FOLDER if self._project is None else self._project
 
     @property
     def version(self) -> int | str:

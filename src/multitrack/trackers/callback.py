@@ -164,8 +164,9 @@ class TrackingCallback:
         if not is_new:
             run.log_params(self._described(args, model))
         if _is_trial(state):
-            run.set_tags({"trial": state.trial_name or ""})
-            run.log_params({"trial": state.trial_params or {}})
+            run.set_tags({"trial": state.trial_name})
+            params = state.trial_params
+            run.log_params({"trial": {} if params is None else params})
         if self._watched and model is not None:
             with refusing(run, "watch"):
                 run.watch(model, self._watched, every=max(WATCH_EVERY, state.logging_steps))
@@ -267,7 +268,8 @@ class TrackingCallback:
         """Return the run, which begins now if it has not yet."""
         if self.run is None:
             rank = os.environ.get("RANK", "0") if self.log_ranks == "all" else None
-            name = (_is_trial(state) and state.trial_name) or self._name
+            trial = state.trial_name if _is_trial(state) else None
+            name = self._name if trial is None else text_of(trial)
             name = name or self._named(args, "run_name")
             if rank is not None:
                 name = f"{name or os.environ.get('MULTITRACK_RUN_NAME') or 'run'}-rank{rank}"
