@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from multitrack.trackers.testing.adapter_cases import AdapterCases
 from multitrack.trackers.testing.delivery_cases import DeliveryCases
+from multitrack.trackers.testing.foreign_cases import ForeignCases
 from multitrack.trackers.testing.media_cases import MediaCases
 from multitrack.trackers.testing.metric_cases import MetricCases
 from multitrack.trackers.testing.native_cases import NativeCases
@@ -11,7 +12,7 @@ from multitrack.trackers.testing.tree_cases import TreeCases
 
 
 class TrackerConformance(
-    AdapterCases, TreeCases, MetricCases, MediaCases, DeliveryCases, NativeCases
+    AdapterCases, TreeCases, MetricCases, MediaCases, DeliveryCases, ForeignCases, NativeCases
 ):
     """The conformance suite. Subclass it in a backend's test file; pytest finds the tests.
 
