@@ -311,7 +311,11 @@ class SourceWorker(ThreadWorker):
             self.is_silent.set()
             if self._gone.wait(CHECK_INTERVAL):
                 break
-        super()._deliver()
+        if not self._waits_for_a_person():  # else that is what the user shall hear
+            super()._deliver()
+
+    def _waits_for_a_person(self) -> bool:
+        return self._courier is not None and self._courier.state.phase == "parked"
 
     def _measure(self) -> None:
         run, backend, settings, _ = self._assignment
