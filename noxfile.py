@@ -27,6 +27,8 @@ THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHONS = sorted({*nox.project.python_versions(PROJECT), THIS_PYTHON}, key=lambda v: v.split("."))
 MEDIA = ("matplotlib", "numpy", "pandas", "plotly", "polars")
 """What log_figure, log_table and their like take; the core needs none of them."""
+CONFIGS = ("attrs", "omegaconf", "pydantic")
+"""What people describe a training with; the core imports none of them either."""
 WITHOUT_TRANSFORMERS = [
     f"--ignore=tests/trainer/test_{name}.py"
     for name in ("against_transformers", "transformers_models")
@@ -95,7 +97,9 @@ def checks(session: nox.Session) -> None:
 def core(session: nox.Session) -> None:
     """Test recording and delivery where neither torch nor a client is installed."""
     extras = ("migrate", "system")
-    session.install(*_package(*extras), *_group("test"), "-e", "tests/plugin", *MEDIA, "ipython")
+    session.install(
+        *_package(*extras), *_group("test"), "-e", "tests/plugin", *MEDIA, *CONFIGS, "ipython"
+    )
     suites = ("tests/plugin", "tests/trackers", "tests/migrate", "tests/cli", "tests/package")
     session.run("pytest", *suites, *session.posargs)
 

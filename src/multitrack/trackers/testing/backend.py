@@ -33,7 +33,8 @@ class Backend:
         keeps_media_step: whether texts, files and tables keep their step.
         keeps_captions: whether pictures, figures, sounds and videos keep theirs.
         keeps_name, keeps_project, keeps_notes: whether the run's are kept.
-        is_alone: whether the client takes one run a process: a second one there is parked.
+        is_alone: whether the client takes one run a process: a second one there is parked until
+            the first has ended.
         output: regular expressions for lines that the client prints and nobody can stop.
         by_hand: a statement that logs ``value`` at ``step`` as ``by_hand`` with what
             `Tracker.native` returned, ``native``; None where the adapter has no such method.

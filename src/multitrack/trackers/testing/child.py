@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from multitrack.trackers.folder import Phase
 from multitrack.trackers.run import Run
 from multitrack.trackers.start import start_run
 
@@ -25,6 +26,8 @@ GIVEN_BACK = 10.0
 """Seconds after which a client that starts must have given back what it took."""
 LEFT = "not delivered"
 """Begins the line about a run that was not."""
+WAITS = "waits"
+"""Begins the line about a run that cannot be delivered as long as another one goes on."""
 
 
 def die(backend: str, folder: Path) -> None:
@@ -43,6 +46,10 @@ def thread(backend: str, folder: Path) -> None:
     for run in runs:
         run.log({"loss": 0.5}, step=1)
         run.log_text("note", "words")
+    for run in runs:
+        if _await_rest(run, backend) == "parked":
+            state = run.folder.courier(backend).read_state()
+            sys.stderr.write(f"{WAITS}: {state.message}; {state.remedy}\n")
     for report in [report for run in runs for report in run.finish(quiet=True, timeout=TIMEOUT)]:
         if not report.delivered:
             sys.stderr.write(f"{LEFT}: {report}\n")
@@ -58,7 +65,7 @@ def native(backend: str, folder: Path, statement: str) -> None:
         for step in (first, first + 1):
             run.log({"loss": LOGGED[step]}, step=step)
         client = run.native(backend, timeout=TIMEOUT)
-        _await_caught_up(run, backend)
+        _await_rest(run, backend)
         for step, value in enumerate(BY_HAND[2 * turn : 2 * turn + 2], start=first):
             exec(statement, {"native": client, "step": step, "value": value})  # noqa: S102 - a test's
         run.log({"loss": LOGGED[first + 2]}, step=first + 2)
@@ -70,12 +77,14 @@ def native(backend: str, folder: Path, statement: str) -> None:
         raise SystemExit("native() hands out the client of a run that has ended")
 
 
-def _await_caught_up(run: Run, backend: str) -> None:
+def _await_rest(run: Run, backend: str) -> Phase:
+    """Return the phase in which the courier rests that has all there is, or waits for a person."""
     deadline = time.monotonic() + TIMEOUT
-    while run.folder.courier(backend).read_state().phase != "waiting":
+    while (state := run.folder.courier(backend).read_state()).phase not in {"waiting", "parked"}:
         if time.monotonic() > deadline:
-            raise SystemExit(f"the courier hangs: {run.folder.courier(backend).read_state()}")
+            raise SystemExit(f"the courier hangs: {state}")
         time.sleep(0.05)
+    return state.phase
 
 
 def _finish(run: Run) -> None:
@@ -85,10 +94,7 @@ def _finish(run: Run) -> None:
 
 
 def _come_back(states: tuple[object, ...]) -> bool:
-    """Tell whether the generators have these states, if need be after a client's last try.
-
-    A courier that waits for a person tries once more when its run ends, and nobody waits for it.
-    """
+    """Tell whether the generators have these states, if need be after a moment."""
     deadline = time.monotonic() + GIVEN_BACK
     while _random_states() != states:
         if time.monotonic() > deadline:

@@ -18,7 +18,7 @@ from multitrack.trackers.protocol import Repeat
 from multitrack.trackers.records import EndStatus
 from multitrack.trackers.run import Run
 from multitrack.trackers.testing import samples, scenario
-from multitrack.trackers.testing.child import LEFT
+from multitrack.trackers.testing.child import WAITS
 from multitrack.trackers.testing.deliver import (
     TIMEOUT,
     Delivered,
@@ -143,12 +143,12 @@ class DeliveryCases(Suite):
                 timeout=TIMEOUT,
             )
         lines = (result.stdout + result.stderr).splitlines()
-        left = [line for line in lines if line.startswith(LEFT)]
-        is_told = all("delivery='process'" in line for line in left)
-        assert (result.returncode, len(left), is_told) == (0, self.is_alone, True), (
+        waiting = [line for line in lines if line.startswith(WAITS)]
+        is_told = all("delivery='process'" in line for line in waiting)
+        assert (result.returncode, len(waiting), is_told) == (0, self.is_alone, True), (
             f"{lines}; can the client have two runs in one process? See `is_alone`"
         )
-        known = (f"^{LEFT}", *self.output)
+        known = (f"^{WAITS}", *self.output)
         noise = [line for line in lines if not any(re.search(p, line) for p in known)]
         assert not noise, f"printed: {noise[:10]}; silence the client, or declare `output`"
 
