@@ -186,7 +186,8 @@ ADVERSARIES = [
     *("a://b:", "a://h:80/", "password=", "token: ", "token='", 'tokens:["', "tokens:[1,", "--a "),
     *("--token ", "cookie: a ", "cookie: a=", "bearer ", "Basic a", "login a password ", "\\", '"'),
     *("-----BEGIN ", "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----", "token=\\"),
-    *("api_key: a[", "authorization: basic ", "a_key", "?sig=&", "<redacted>", "ghp_aB1"),
+    *("api_key: a[", "authorization: basic ", "a_key", "?sig=&", "?sig=", "<redacted>", "ghp_aB1"),
+    *("token=", "&token=", "--token", "key=1,", "--a-", "login ", "Cookie=a;"),
 ]
 
 

@@ -29,6 +29,8 @@ _NAME_LENGTH = 80
 _LONGEST_WORD = 24
 _MOST = 4000
 """Characters of a value in brackets that are looked at."""
+_GLANCE = 600
+"""Characters of a value without quotes that say whether it is one: the rest is read only then."""
 
 
 def _any_case(word: str) -> str:
@@ -60,12 +62,13 @@ _ESCAPABLE = {
 _BARE = re.compile(r"[^\s\"'`<>\\]*(?:\\(?![abfnrtvxu0\"'])[^\s\"'`<>\\]*)*")
 _NEXT = re.compile(r"[&;,|](?=\s*[\w.%\-\"'\[\]]+\s*[=:])|[,;](?=\s|$)|%[02][06aA]")
 """What divides a value from the next pair."""
+_QUERY_END = re.compile("[&#]")
 _CLOSERS = ")]},;:.&"
 _SCHEME = re.compile(
     r"(?:bearer|basic|token|digest|apikey|negotiate|aws4[\w\-]*)[ \t]+(?=\S)", re.IGNORECASE
 )
 _COOKIE = re.compile(r"[^\s=;\"']{1,200}=")
-_OPTION = re.compile(r"--?([A-Za-z][\w.\-]*)[ \t]+(?!-)")
+_OPTION = re.compile(r"--?([A-Za-z][\w.\-]{0,80})[ \t]+(?!-)")
 _LIST_TOKEN = re.compile(r"[\[\]{}()]|\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'", re.DOTALL)
 _NUMBERS = re.compile(
     r"[\[({\s\d.,eE+\-})\]]*|[\[(](?:[\s,]|true|false|null|None|True|False)*[\])]"
@@ -154,13 +157,24 @@ def _value(text: str, at: int, name: _Name, *, is_prose: bool = False) -> Span |
         return scheme.end(), _end_of_line(text, scheme.end())
     if name.last.endswith(("cookie", "cookies")) and _COOKIE.match(text, at):
         return at, _end_of_line(text, at)
-    bare = _BARE.match(text, at)
-    end = _end_of_bare(text, at, bare.end() if bare else at, is_query=name.is_query)
-    value = text[at:end]
-    if is_plain_value(value, name.kind):
-        return None
+    return _bare(text, at, name, is_prose=is_prose)
+
+
+def _bare(text: str, at: int, name: _Name, *, is_prose: bool) -> Span | None:
+    """Return a value without quotes, unless its beginning says that it is no secret.
+
+    It is read in pieces, each twice the one before: what follows shall not be read at every name.
+    """
+    size = _GLANCE
+    end = _end_of_bare(text, at, at + size, is_query=name.is_query)
+    value = text[at:end].rstrip(_CLOSERS)
     is_loose = is_prose and name.kind is Kind.LOOSE and not name.is_quoted
-    return None if is_loose and not _is_no_word(value) else (at, end)
+    if is_plain_value(value, name.kind) or (is_loose and not _is_no_word(value)):
+        return None
+    while end == at + size:
+        size *= 2
+        end = _end_of_bare(text, at, at + size, is_query=name.is_query)
+    return at, at + len(text[at:end].rstrip(_CLOSERS))
 
 
 def _is_no_word(value: str) -> bool:
@@ -195,14 +209,14 @@ def _bracketed(text: str, at: int) -> Span:
     return min(at + 1, end), max(at + 1, end - (depth <= 0))
 
 
-def _end_of_bare(text: str, start: int, end: int, *, is_query: bool) -> int:
-    """Return where a value without quotes ends, that may go on with more pairs."""
+def _end_of_bare(text: str, start: int, limit: int, *, is_query: bool) -> int:
+    """Return where a value without quotes ends, or the limit; more pairs may follow it."""
+    bare = _BARE.match(text, start, limit)
+    end = bare.end() if bare else start
     if following := _NEXT.search(text, start, end + 1):
         end = min(end, following.start())
-    if is_query and (stop := re.compile("[&#]").search(text, start, end)):
+    if is_query and (stop := _QUERY_END.search(text, start, end)):
         end = stop.start()
-    while end > start and text[end - 1] in _CLOSERS:
-        end -= 1
     return end
 
 
