@@ -163,10 +163,22 @@ def test_the_clients_own_variables_and_file_keep_their_meaning(tmp_path, monkeyp
     (tmp_path / ".codecarbon.config").write_text(
         "[codecarbon]\nproject_name = of the file\ntracking_mode = process\n"
     )
-    run, _ = train(project="digits")
+    run, _ = train()
     [row] = rows(tmp_path / "carbon" / "mine.csv")
     assert (row["project_name"], row["tracking_mode"]) == ("of the file", "process")
     assert not (run.folder.path / "couriers" / "codecarbon" / "emissions.csv").exists()
+
+
+@pytest.mark.parametrize("where", ["variable", "file"])
+def test_the_runs_project_beats_what_the_client_reads(tmp_path, monkeypatch, where):
+    if where == "variable":
+        monkeypatch.setenv("CODECARBON_PROJECT_NAME", "elsewhere")
+    else:
+        own = "[codecarbon]\nproject_name = elsewhere\n"
+        (tmp_path / ".codecarbon.config").write_text(own)
+    run, _ = train(project="digits")
+    [row] = rows(run.folder.path / "couriers" / "codecarbon" / "emissions.csv")
+    assert row["project_name"] == "digits"
 
 
 def test_a_folder_named_in_the_clients_file(tmp_path):

@@ -167,6 +167,23 @@ def test_a_run_is_an_experiment(dvc):
     assert "train/loss" in plots
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"name": "mine", "settings": {"dvclive": {"exp_name": "told"}}}, "told"),
+        ({"name": "mine"}, "mine-{id}"),
+        ({}, "of-the-variable"),
+    ],
+    ids=["argument", "own", "variable"],
+)
+def test_what_names_an_experiment(dvc, monkeypatch, options, expected):
+    monkeypatch.setenv("DVC_EXP_NAME", "of-the-variable")
+    run, report = deliver(log_some, **options)
+    assert report.delivered, report
+    names = [row["Experiment"] for row in exp_show() if row["Experiment"]]
+    assert names == [expected.format(id=run.id)]
+
+
 def test_experiments_of_one_folder(dvc):
     """Once a run is an experiment, the next one may have its folder, as with Live itself."""
     first, _ = deliver(log_some, name="first")

@@ -96,6 +96,16 @@ def test_a_folder_that_holds_no_run_is_listed_as_unreadable(multitrack, make_run
     assert run["error"].endswith("does not start with the header of a run.")
 
 
+def test_a_linked_journal_is_no_journal(multitrack, make_run, tmp_path):
+    run = make_run()
+    run.journal.rename(tmp_path / "elsewhere.jsonl")
+    run.journal.symlink_to(tmp_path / "elsewhere.jsonl")
+    assert "unreadable" in multitrack("runs").output
+    [row] = json.loads(multitrack("runs", "--json").output)
+    assert "it is a link, which is no journal" in row["error"]
+    assert "it is a link" in " ".join(multitrack("show", "latest", code=2).output.split())
+
+
 def test_at_80_columns_every_value_but_the_name_is_whole(multitrack, make_run):
     make_run(name="a-name-that-takes-very-much-more-than-its-share-of-a-line", project="digits")
     lines = multitrack("runs", COLUMNS="80").output.splitlines()

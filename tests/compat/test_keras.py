@@ -150,6 +150,19 @@ def test_names_with_a_slash_have_their_split(callback, histories):
     assert {"train/rewards/chosen", "eval/rewards/chosen"} <= set(history.series)
 
 
+def test_two_names_of_one_metric_stay_two(callback, histories):
+    callback.set_model(make_model())
+    callback.set_params({})
+    callback.on_train_begin()
+    callback.on_epoch_end(0, {"val_loss": 1.0, "eval_loss": 2.0})
+    callback.on_train_end()
+    callback.on_test_end([("loss", 1.0)])  # which names nothing
+    callback.on_test_end({"loss": 3.0})
+    [history] = histories()
+    last = {name: series.last.value for name, series in history.series.items()}
+    assert last == {"eval/loss": 1.0, "eval/loss_2": 2.0, "test/loss": 3.0}
+
+
 class OwnSchedule(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step):
         return 0.1

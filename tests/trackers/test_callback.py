@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from oddities import made, names_and_values, recipes
 
 from multitrack import TrackingCallback
+from multitrack.trackers import configuration as configuration_module
 from multitrack.trackers.callback import rename
 from multitrack.trackers.configuration import configuration
 from multitrack.trackers.folder import find_runs
@@ -482,10 +483,81 @@ def test_where_flat_names_meet_the_later_wins():
         "dtype": "of the model",
         "lr": 1,
         "seed": 2,
+        "model/lr": 0,
+        "model/seed": 0,
+        "args/seed": 1,
     }
 
 
+class Key:
+    """A name that is no text, and that no other is equal to."""
+
+    def __str__(self):
+        return "loss"
+
+
+NAMES = st.sampled_from(["model/a", "args/a", "a", "b", "model/num_parameters"])
+
+
+@given(st.lists(st.dictionaries(NAMES, st.integers(0, 99)), min_size=3, max_size=3))
+def test_no_value_is_lost_where_flat_names_meet(parts):
+    of_model, args, own = parts
+    model = SimpleNamespace(config=of_model, parameters=Model().parameters)
+    flat = configuration(args, model, own, "flat")
+    values = [value for part in parts for value in part.values()]
+    assert set(flat.values()) == {*values, 42}
+
+
+def test_two_keys_of_one_text_stay_two():
+    row = {Key(): 1.0, "loss": 2.0, Key(): 3.0, "eval_loss": 4.0}
+    renamed = {"train/loss": 1.0, "train/loss_2": 2.0, "train/loss_3": 3.0, "eval/loss": 4.0}
+    assert rename(row) == renamed
+
+
+class EndlessModel(Model):
+    def parameters(self):
+        while True:
+            yield Parameter()
+
+
+def test_a_model_whose_parameters_have_no_end_is_not_counted(loop, records, monkeypatch, caplog):
+    monkeypatch.setattr(configuration_module, "MOST_PARAMETERS", 1000)
+    one = loop()
+    one.fire("on_train_begin", model=EndlessModel())
+    (header,) = records(one.callback.run, Header)
+    assert header.config["model"] == {"hidden_size": 8}
+    assert "more than 1,000" in caplog.text
+
+
 # -- checkpoints -----------------------------------------------------------------------------------
+
+
+class Odd:
+    def __bool__(self):
+        raise RuntimeError("no truth")
+
+    def __fspath__(self):
+        raise RuntimeError("no path")
+
+
+ODD = [Odd(), "a\0b", "x" * 5000, 7, b"bytes"]
+
+
+@pytest.mark.parametrize("field", ["best_model_checkpoint", "checkpoint_dir", "output_dir"])
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: type(odd).__name__)
+def test_no_odd_place_of_a_checkpoint_raises_into_training(loop, records, field, odd):
+    one = loop(log_model="all", dir="runs")
+    one.fire("on_train_begin")
+    if field == "checkpoint_dir":
+        one.fire("on_save", checkpoint_dir=odd)
+    else:
+        setattr(one.args if field == "output_dir" else one.state, field, odd)
+        one.args.load_best_model_at_end = True
+        one.fire("on_save")
+    one.log(1, {"loss": 0.5})
+    one.fire("on_train_end")
+    assert len(records(one.callback.run, Metrics)) == 1
+    assert records(one.callback.run, End)
 
 
 def test_checkpoint_carries_the_run(loop, records):

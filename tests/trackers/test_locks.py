@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from multitrack.trackers.locks import FileLock, LockedError, is_locked
+from multitrack.trackers.folder import RunFolder
+from multitrack.trackers.locks import FileLock, LockedError, is_locked, is_served
 
 
 @pytest.fixture
@@ -47,6 +48,17 @@ def test_asking_neither_makes_nor_takes_nor_disturbs_a_lock(path):
         with FileLock(path):
             assert is_locked(path)
             assert is_locked(path)
+
+
+def test_a_courier_behind_a_link_is_another_runs(tmp_path):
+    mine, other = (RunFolder(tmp_path / name).courier("wandb") for name in ("mine", "other"))
+    other.create()
+    mine.path.parent.parent.mkdir()
+    mine.path.parent.symlink_to(other.path.parent)
+    with FileLock(other.lock):
+        assert is_served(other)
+        assert not is_served(mine)
+    assert not is_served(other)
 
 
 def test_is_for_its_owner_alone(path):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from multitrack.trackers.names import component, escape, flatten, merge, unescape
+from multitrack.trackers.names import apart, component, escape, flatten, merge, unescape
 
 TRICKY = st.text("_x0123456789abcdef@/é😀\n")
 NAMES = st.text() | TRICKY
@@ -67,6 +67,32 @@ def test_flatten():
     tree = {"a": {"b": {"c": 1, "d": []}, "e": {}}, "f": [{"g": 1}]}
     assert dict(flatten(tree)) == {"a/b/c": 1, "a/b/d": [], "a/e": {}, "f": [{"g": 1}]}
     assert dict(flatten({"a": {"b": 1}}, ".")) == {"a.b": 1}
+
+
+TREES = st.recursive(
+    st.integers(),
+    lambda inner: st.dictionaries(st.sampled_from(["a", "b", "a/b", "a/b_2", "b/a", ""]), inner),
+    max_leaves=12,
+)
+
+
+def leaves(tree):
+    """Return every value that is no mapping of others, in order."""
+    if isinstance(tree, dict) and tree:
+        return [leaf for inner in tree.values() for leaf in leaves(inner)]
+    return [tree]
+
+
+@given(st.dictionaries(st.sampled_from(["a", "a/b", "a/b_2", "a/b/a"]), TREES, min_size=1))
+@example({"a": {"b": 1}, "a/b": 2, "a/b_2": 3})
+@example({"a/b_2": 3, "a": {"b": 1}, "a/b": 2})
+def test_no_two_leaves_of_a_tree_have_one_name(tree):
+    assert list(dict(flatten(tree)).values()) == leaves(tree)
+
+
+def test_the_first_of_one_name_keeps_it():
+    assert dict(flatten({"a": {"b": 1}, "a/b": 2})) == {"a/b": 1, "a/b_2": 2}
+    assert dict(apart([("a", 1), ("a_2", 2), ("a", 3)])) == {"a": 1, "a_2": 2, "a_3": 3}
 
 
 def test_merge():

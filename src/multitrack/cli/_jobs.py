@@ -12,7 +12,7 @@ from multitrack.trackers.courier import SILENCE, read_header
 from multitrack.trackers.folder import CourierState, RunFolder
 from multitrack.trackers.history import UnreadableRunError, glance
 from multitrack.trackers.kept import is_own, kept_settings
-from multitrack.trackers.locks import is_locked
+from multitrack.trackers.locks import is_served
 from multitrack.trackers.process import spawn
 from multitrack.trackers.protocol import Parked
 from multitrack.trackers.standing import Standing, standing, sync_command
@@ -145,7 +145,7 @@ class Job:
 
     def _is_served(self) -> bool:
         """Tell whether a courier is at work."""
-        return is_locked(self.folder.courier(self.backend).lock)
+        return is_served(self.folder.courier(self.backend))
 
     def _follow(self) -> None:
         if not self.is_watched:  # who watches has time

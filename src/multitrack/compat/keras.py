@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
 
 from multitrack.compat._failures import announce_failures
 from multitrack.compat._late import LateRun, RunOptions
-from multitrack.trackers.callback import rename
+from multitrack.trackers.callback import holds, rename
+from multitrack.trackers.names import apart
 from multitrack.trackers.outcomes import outcome_of
+from multitrack.trackers.reception import refusing
 from multitrack.trackers.run import Run
+from multitrack.trackers.structure import pairs_of
 from multitrack.trackers.texts import Unread, attempt, text_of
 
 if TYPE_CHECKING:
@@ -100,12 +103,12 @@ class MultitrackCallback(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Record the epoch's metrics, and those of its validation."""
         self._epoch = epoch + 1
-        self._log({_without_val(key): value for key, value in (logs or {}).items()})
+        self._log(logs, _without_val)
 
     def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Record what ``evaluate`` found; validation within ``fit`` comes with its epoch."""
         if self not in _training:
-            self._log({f"test_{key}": value for key, value in (logs or {}).items()})
+            self._log(logs, "test_{}".format)
             self._finish()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -121,9 +124,13 @@ class MultitrackCallback(keras.callbacks.Callback):
 
     # -- within ----------------------------------------------------------------------------
 
-    def _log(self, logs: Mapping[str, Any] | None) -> None:
-        if logs and self._records:
-            self._late.begin().log(rename(logs), self._step, self._epoch)
+    def _log(self, logs: Any, named: Callable[[str], str] = str) -> None:
+        if not self._records or not holds(logs):
+            return
+        run = self._late.begin()
+        with refusing(run, "logs"):
+            row = apart((named(text_of(key)), value) for key, value in pairs_of(logs))
+            run.log(rename(dict(row)), self._step, self._epoch)
 
     def _finish(self) -> None:
         if self.run is not None:
@@ -141,8 +148,7 @@ def _tell_callbacks(model: Any, error: BaseException) -> None:
             callback.on_exception(error)
 
 
-def _without_val(key: Any) -> str:
-    key = key if type(key) is str else text_of(key)
+def _without_val(key: str) -> str:
     return f"eval_{key.removeprefix('val_')}" if key.startswith("val_") else key
 
 

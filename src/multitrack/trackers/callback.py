@@ -15,6 +15,7 @@ from multitrack.trackers import registry
 from multitrack.trackers.configuration import ConfigNames
 from multitrack.trackers.configuration import configuration as _configuration
 from multitrack.trackers.delivery import Mode
+from multitrack.trackers.names import apart
 from multitrack.trackers.outcomes import outcome_of
 from multitrack.trackers.reception import refusing
 from multitrack.trackers.run import Run
@@ -180,7 +181,7 @@ class TrackingCallback:
         **kwargs: Any,
     ) -> None:
         """Record a row of metrics."""
-        if _holds(logs) and self._records(state):
+        if holds(logs) and self._records(state):
             run = self._begun(args, state, kwargs.get("model"))
             with refusing(run, "logs"):
                 row = _row(logs)
@@ -197,7 +198,7 @@ class TrackingCallback:
         **kwargs: Any,
     ) -> None:
         """Record the metrics of a prediction, at the step that training has reached."""
-        if _holds(metrics) and self._records(state):
+        if holds(metrics) and self._records(state):
             run = self._begun(args, state, kwargs.get("model"))
             with refusing(run, "metrics"):
                 run.log(rename(_row(metrics)), step=state.global_step, epoch=state.epoch)
@@ -206,21 +207,25 @@ class TrackingCallback:
         """Keep the checkpoint as an artifact, for those that asked for it."""
         if not state.is_world_process_zero:
             return
-        default = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        self._checkpoint = Path(kwargs.get("checkpoint_dir") or default)
-        best = state.best_model_checkpoint
-        if best and Path(best).absolute() == self._checkpoint.absolute():
-            self._log_checkpoint(args, state, self._checkpoint, {"all", "best"}, ["best"])
+        saved = attempt(_saved, args, state, kwargs.get("checkpoint_dir"))
+        if type(saved) is Unread:
+            if self.run is not None:
+                self.run.refuse("checkpoint", saved.reason)
+            return
+        self._checkpoint = saved
+        if attempt(_is_best, state, saved) is True:
+            self._log_checkpoint(args, state, saved, {"all", "best"}, ["best"])
         else:
-            self._log_checkpoint(args, state, self._checkpoint, {"all"})
+            self._log_checkpoint(args, state, saved, {"all"})
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Write the outcome; what comes later still belongs to the run."""
         self._is_over = True
         if self.run is not None:
-            best = getattr(args, "load_best_model_at_end", False) and state.best_model_checkpoint
-            aliases = ["best", "last"] if best else ["last"]
             with refusing(self.run, "checkpoint"):
+                loads_best = getattr(args, "load_best_model_at_end", False)
+                best = loads_best and state.best_model_checkpoint
+                aliases = ["best", "last"] if best else ["last"]
                 final = Path(best) if best else self._checkpoint
                 self._log_checkpoint(args, state, final, {"last"}, aliases)
             self.run.finish(wait=False)
@@ -308,7 +313,7 @@ class TrackingCallback:
         """Log a checkpoint, if somebody chose one like it, and only to those backends."""
         withheld = [backend for backend, wish in self._wishes.items() if wish not in choices]
         is_wanted = self.log_model in choices or len(withheld) < len(self._wishes)
-        if is_wanted and checkpoint and checkpoint.is_dir():
+        if is_wanted and checkpoint and attempt(checkpoint.is_dir) is True:
             self._begun(args, state, None).log_artifact(
                 checkpoint,
                 kind="checkpoint",
@@ -319,7 +324,7 @@ class TrackingCallback:
             )
 
 
-def _holds(logs: Any) -> bool:
+def holds(logs: Any) -> bool:
     """Tell whether something was logged; what is no dict is looked at later."""
     return bool(logs) if type(logs) is dict else logs is not None
 
@@ -333,18 +338,29 @@ def rename(logs: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row under the names that all backends get, which are those of transformers.
 
     ``eval_…`` and ``test_…`` become ``eval/…`` and ``test/…``; anything else is ``train/…``, even
-    if it has a ``/``. The epoch travels with the point and is no metric of its own.
+    if it has a ``/``. The epoch travels with the point and is no metric of its own. Two keys of one
+    text stay two: the later has a number.
 
     >>> rename({"loss": 0.5, "eval_accuracy": 0.9, "rewards/chosen": 1.0, "epoch": 1.0})
     {'train/loss': 0.5, 'eval/accuracy': 0.9, 'train/rewards/chosen': 1.0}
     """
     named = ((key if type(key) is str else text_of(key), value) for key, value in logs.items())
-    return {_renamed(key): value for key, value in named if key != "epoch"}
+    return dict(apart((_renamed(key), value) for key, value in named if key != "epoch"))
 
 
 def _renamed(key: str) -> str:
     split, underscore, rest = key.partition("_")
     return f"{split}/{rest}" if underscore and split in SPLITS else f"train/{key}"
+
+
+def _saved(args: Any, state: Any, given: Any) -> Path:
+    """Return where the checkpoint that was just saved lies."""
+    return Path(given or Path(args.output_dir) / f"checkpoint-{state.global_step}")
+
+
+def _is_best(state: Any, checkpoint: Path) -> bool:
+    best = state.best_model_checkpoint
+    return bool(best) and Path(best).absolute() == checkpoint.absolute()
 
 
 def _is_trial(state: Any) -> bool:

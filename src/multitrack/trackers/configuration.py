@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeAlias
 
+from multitrack.trackers.names import apart
 from multitrack.trackers.texts import Unread, attempt, text_of
 from multitrack.trackers.values import take_tree
 
 logger = logging.getLogger("multitrack")
 
 ConfigNames: TypeAlias = Literal["nested", "flat"]
+MOST_PARAMETERS = 1_000_000
+"""Tensors of a model that are counted: the largest models have some 100,000."""
 
 
 def configuration(
@@ -26,7 +29,8 @@ def configuration(
         config: the user's own; None for nothing.
         names: ``"nested"``: each under a name of its own, ``args``, ``model``, ``peft_config`` and
             ``config``. ``"flat"``: side by side, as transformers' callbacks give them to W&B and
-            MLflow; where a name occurs twice, the later of model, arguments and config wins.
+            MLflow; where a name occurs twice, the later of model, arguments and config has it, and
+            the earlier, if it is another value, ``model/…`` or ``args/…``.
 
     >>> configuration({"lr": 0.1}, None, {"seed": 7})
     {'args': {'lr': 0.1}, 'config': {'seed': 7}}
@@ -38,10 +42,26 @@ def configuration(
     if names == "flat":
         counted = {} if count is None else {"model/num_parameters": count}
         own = {} if config is None else _named(config, "config")
-        return {**facts, **counted, **of_peft, **_named(args, "args"), **own}
+        of_args = _named(args, "args")
+        ours = {**counted, **of_peft}
+        parts = [("model", facts), ("model", ours), ("args", of_args), ("config", own)]
+        return _side_by_side(parts)
     of_model = {**facts, **({} if count is None else {"num_parameters": count})}
     tree: dict[str, Any] = {"args": args, **({"model": of_model} if of_model else {}), **of_peft}
     return tree if config is None else {**tree, "config": config}
+
+
+def _side_by_side(parts: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """Return all values in one dict; one that a later part hides has its part's name before it."""
+    tree: dict[str, Any] = {}
+    owners: dict[str, str] = {}
+    hidden: list[tuple[str, Any]] = []
+    for part, values in parts:
+        for name, value in values.items():
+            if name in tree and attempt(lambda a, b: bool(a == b), tree[name], value) is not True:
+                hidden.append((f"{owners[name]}/{name}", tree[name]))
+            tree[name], owners[name] = value, part
+    return dict(apart([*tree.items(), *hidden]))
 
 
 def _facts(model: Any) -> Mapping[str, Any]:
@@ -55,9 +75,23 @@ def _count(model: Any) -> int | None:
     parameters = _attribute(model, "parameters")
     if not callable(parameters):
         return None
-    count = attempt(lambda: sum(int(one.numel()) for one in parameters()))
+    count = attempt(lambda: _total(parameters()))
     _is_unread(count, "number of parameters")
     return count if isinstance(count, int) else None
+
+
+def _total(parameters: Iterable[Any]) -> int:
+    """Return the sum of the parameters' sizes.
+
+    Raises:
+        ValueError: there are so many that there may be no end.
+    """
+    total = 0
+    for number, one in enumerate(parameters):
+        if number == MOST_PARAMETERS:
+            raise ValueError(f"parameters() gives more than {MOST_PARAMETERS:,}")
+        total += int(one.numel())
+    return total
 
 
 def _attribute(model: Any, name: str) -> Any:

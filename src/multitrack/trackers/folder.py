@@ -132,6 +132,11 @@ class CourierFolder:
             raise OSError(f"{link} is a link: a courier works only within its run's folder")
         make_private(self.path)
 
+    @property
+    def is_linked(self) -> bool:
+        """Whether a link leads elsewhere, so that nothing here is the run's."""
+        return self._link() is not None
+
     def _link(self) -> Path | None:
         """Return what is a link on the way to this folder, which then is not the run's."""
         return next((path for path in (self.path, self.path.parent) if path.is_symlink()), None)
@@ -290,6 +295,21 @@ def read_file(path: Path) -> bytes:
             return file.read()
     finally:
         os.close(descriptor)
+
+
+def open_journal(path: Path) -> int:
+    """Return a descriptor to read a journal with.
+
+    Raises:
+        OSError: there is none, or a link, which is no journal wherever it leads.
+    """
+    try:
+        return os.open(path, os.O_RDONLY | NO_LINK)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        reason = "it is a link, which is no journal of a run; copy the file itself there"
+        raise OSError(errno.ELOOP, reason, str(path)) from None
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from multitrack.trackers.folder import CourierState, RunFolder
+from multitrack.trackers.folder import CourierState, RunFolder, open_journal
 from multitrack.trackers.journal import (
     MAX_LINE,
     TAIL,
@@ -208,7 +208,7 @@ def glance(folder: RunFolder) -> Glance:
         UnreadableRunError: the journal does not start with a header.
         OSError: the journal cannot be read.
     """
-    with folder.journal.open("rb") as file:
+    with os.fdopen(open_journal(folder.journal), "rb") as file:
         header = _header(folder, file.readline(MAX_LINE))
         size = whole_size(file.fileno())
         records = _last_records(file.fileno(), size)
@@ -226,7 +226,7 @@ def read_tail(folder: RunFolder) -> list[AnyRecord]:
     Raises:
         OSError: the journal cannot be read.
     """
-    with folder.journal.open("rb") as file:
+    with os.fdopen(open_journal(folder.journal), "rb") as file:
         return [*_last_records(file.fileno(), whole_size(file.fileno()))][::-1]
 
 
@@ -237,7 +237,7 @@ def read_history(folder: RunFolder) -> History:
         UnreadableRunError: the journal does not start with a header.
         OSError: the journal cannot be read.
     """
-    with folder.journal.open("rb") as file:
+    with os.fdopen(open_journal(folder.journal), "rb") as file:
         history = History(folder, _header(folder, file.readline(MAX_LINE)))
     last: AnyRecord = history.header
     for entry in _entries(folder.journal):

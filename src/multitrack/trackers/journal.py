@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from multitrack.trackers.folder import FILE_MODE
+from multitrack.trackers.folder import FILE_MODE, open_journal
 from multitrack.trackers.pen import Pen
 from multitrack.trackers.records import AnyRecord, Codec, Metrics
 
@@ -201,7 +201,7 @@ class JournalReader:
 
     def __init__(self, path: Path, offset: int = 0) -> None:
         self.offset = offset
-        self._descriptor = os.open(path, os.O_RDONLY)
+        self._descriptor = open_journal(path)
 
     def read(self, max_records: int = 1000) -> list[Entry | Corrupt]:
         """Return the next whole lines, at most ``max_records``, and move the cursor past them.

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from multitrack.trackers.folder import FILE_MODE, NO_LINK
+from multitrack.trackers.folder import FILE_MODE, NO_LINK, CourierFolder
 
 logger = logging.getLogger("multitrack")
 
@@ -108,6 +108,11 @@ def is_locked(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def is_served(courier: CourierFolder) -> bool:
+    """Tell whether a courier is at work in its folder; one behind a link is another run's."""
+    return not courier.is_linked and is_locked(courier.lock)
 
 
 @contextmanager

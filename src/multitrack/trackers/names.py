@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 LONGEST_COMPONENT = 200
@@ -43,15 +43,38 @@ def unescape(name: str) -> str:
 def flatten(tree: Mapping[str, Any], separator: str = "/") -> Iterator[tuple[str, Any]]:
     """Yield the leaves of a nested dict with their joined names; lists are leaves.
 
+    No two have one name: `apart` sees to it.
+
     >>> dict(flatten({"optim": {"lr": 0.1, "betas": [0.9, 0.99]}}))
     {'optim/lr': 0.1, 'optim/betas': [0.9, 0.99]}
     """
+    return apart(_leaves(tree, separator))
+
+
+def _leaves(tree: Mapping[str, Any], separator: str) -> Iterator[tuple[str, Any]]:
     for key, value in tree.items():
         if isinstance(value, Mapping) and value:
-            for name, leaf in flatten(value, separator):
+            for name, leaf in _leaves(value, separator):
                 yield f"{key}{separator}{name}", leaf
         else:
             yield key, value
+
+
+def apart(named: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Yield values with their names; where a name comes again, the later has a number.
+
+    >>> dict(apart([("lr", 1), ("lr", 2), ("lr", 3)]))
+    {'lr': 1, 'lr_2': 2, 'lr_3': 3}
+    """
+    taken: set[str] = set()
+    numbers: dict[str, int] = {}
+    for name, value in named:
+        free = name
+        while free in taken:
+            numbers[name] = numbers.get(name, 1) + 1
+            free = f"{name}_{numbers[name]}"
+        taken.add(free)
+        yield free, value
 
 
 def merge(tree: dict[str, Any], later: Mapping[str, Any]) -> None:

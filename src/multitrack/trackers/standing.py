@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from multitrack.trackers.folder import CourierState, RunFolder
 from multitrack.trackers.history import History
-from multitrack.trackers.locks import is_locked
+from multitrack.trackers.locks import is_served
 from multitrack.trackers.records import Status
 
 STYLES = {
@@ -79,7 +79,7 @@ def standing(
 
 
 def _why_not(folder: RunFolder, backend: str, state: CourierState) -> str:
-    if state.phase == "parked" or is_locked(folder.courier(backend).lock):
+    if state.phase == "parked" or is_served(folder.courier(backend)):
         return state.phase
     return "stopped" if state.updated else "not started"
 

@@ -135,13 +135,14 @@ class CodeCarbonTracker(Tracker):
             own: names of the options that the client takes from its variables and files.
         """
         ours = {
-            "project_name": run.header.project or "codecarbon",
+            "project_name": "codecarbon",
             "output_dir": str(self._folder),
             "log_level": "critical",
             "api_call_interval": 1,  # how often it hands out figures, not only to its service
             "allow_multiple_runs": True,
         }
         given = {
+            "project_name": run.header.project,
             "country_iso_code": self._settings.country_iso_code,
             "measure_power_secs": self._settings.measure_power_secs,
             "output_dir": self._settings.output_dir and str(self._settings.output_dir),

@@ -80,7 +80,11 @@ class DVCLiveSettings(Settings, frozen=True):
     ] = True
     exp_name: Annotated[
         str | None,
-        Env("DVC_EXP_NAME", client=True, help="Its name; the run's name and id without it."),
+        Env(
+            "DVC_EXP_NAME",
+            client=True,
+            help="Its name, where the run has none; `run` and its id without it.",
+        ),
     ] = None
     log_model: Annotated[
         LogModel,
@@ -233,11 +237,9 @@ class DVCLiveTracker(Tracker):
         self._save()
         self._live.end()
         if self._root and self._settings.save_dvc_exp:
-            header = self._run.header
-            name = self._settings.exp_name or f"{header.name or 'run'}-{header.run_id}"
-            name = escape(name, lambda c: c.isascii() and (c.isalnum() or c in "-_."))
+            name = escape(self._named(), lambda c: c.isascii() and (c.isalnum() or c in "-_."))
             paths = [self._folder, self._dvcyaml]
-            if files.save_experiment(self._root, name, paths, header.notes):
+            if files.save_experiment(self._root, name, paths, self._run.header.notes):
                 self._kept.is_saved = True
                 self._save()
 
@@ -265,6 +267,12 @@ class DVCLiveTracker(Tracker):
 
     # -- within ----------------------------------------------------------------------------
 
+    def _named(self) -> str:
+        """Return the experiment's name; the id keeps two runs of one name apart."""
+        header = self._run.header
+        own = header.name and f"{header.name}-{header.run_id}"
+        return self._settings.prefer("exp_name", own) or f"run-{header.run_id}"
+
     def _open(self) -> Live:
         """Open the folder with its files made anew from what is kept: they may be torn."""
         for name in ("metrics.json", "params.yaml"):
@@ -274,7 +282,7 @@ class DVCLiveTracker(Tracker):
             dir=str(self._folder),
             dvcyaml=str(self._dvcyaml),
             resume=bool(self._kept.metrics or self._kept.params),
-            exp_name=self._settings.exp_name or self._run.run_id,
+            exp_name=self._named(),
         )
         live.summary = dict(self._kept.metrics)
         if self._kept.params:
