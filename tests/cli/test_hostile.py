@@ -219,9 +219,9 @@ TERMINAL = [
 ]
 
 
-def test_a_plug_in_that_nobody_names_is_not_loaded(multitrack, make_run):
+def test_a_plug_in_that_nobody_names_is_not_loaded(multitrack, make_run, monkeypatch):
     make_run("a", report_to=["tensorboard"])
-    sys.modules.pop("multitrack_notebook", None)
+    monkeypatch.delitem(sys.modules, "multitrack_notebook", raising=False)  # put back for others
     multitrack("runs")
     multitrack("show", "a")
     assert "multitrack_notebook" not in sys.modules
