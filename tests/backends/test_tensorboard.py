@@ -28,6 +28,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from tensorboard.util.tensor_util import make_ndarray
 
+from multitrack import start_run
 from multitrack.trackers.backends.tensorboard import TensorBoardSettings, TensorBoardTracker
 from multitrack.trackers.names import flatten, unescape
 from multitrack.trackers.protocol import Parked, Refused, Retry, RunInfo
@@ -615,3 +616,18 @@ def test_tensorboard_shows_it(tmp_path, loader):
     finally:
         server.process.terminate()
         server.process.wait()
+
+
+@pytest.mark.parametrize("is_told", [True, False], ids=["argument", "variable"])
+def test_a_folder_given_in_code_beats_the_variable(tmp_path, monkeypatch, is_told):
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "variable"))
+    told = {"tensorboard": {"logging_dir": tmp_path / "told"}} if is_told else {}
+    with start_run(
+        report_to="tensorboard", dir=tmp_path / "runs", delivery="inline", settings=told
+    ) as run:
+        run.log({"loss": 0.5}, step=1)
+        [report] = run.finish(quiet=True, timeout=60)
+    assert report.delivered, report
+    found = {name for name in ("told", "variable") if (tmp_path / name).exists()}
+    assert found == ({"told"} if is_told else {"variable"})
+    assert steps_of(tmp_path / found.pop(), "loss") == [1]

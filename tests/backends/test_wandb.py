@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import pytest
 import wandb_files as files
 from wandb_wire import WandbWire
 
+from multitrack import start_run
 from multitrack.trackers.names import flatten, unescape
 from multitrack.trackers.testing import Item, Point, StoredRun, TrackerConformance, samples
 
@@ -138,3 +140,25 @@ class TestOnline(TrackerConformance):
     def stored_params(self, logged):
         kept = super().stored_params(logged)
         return {name: value for name, value in kept.items() if value != {}}  # nothing is in it
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"settings": {"wandb": {"project": "told", "run_name": "told"}}}, ("told", "told")),
+        ({}, ("own", "own")),
+        ({"project": None, "name": None}, ("variable", "variable")),
+    ],
+    ids=["argument", "own", "variable"],
+)
+def test_what_the_code_says_beats_the_clients_variables(tmp_path, monkeypatch, options, expected):
+    variables = {"WANDB_PROJECT": "variable", "WANDB_NAME": "variable"}
+    for name, value in (offline(tmp_path) | variables).items():
+        monkeypatch.setenv(name, value)
+    named = {"project": "own", "name": "own"} | options
+    with start_run(report_to="wandb", dir=tmp_path / "runs", **named) as run:
+        run.log({"loss": 0.5}, step=1)
+        [report] = run.finish(quiet=True, timeout=120)
+    assert report.delivered, report
+    [session] = sessions_of(run.folder.courier("wandb").read_state())
+    assert (session.project, session.display_name) == expected
