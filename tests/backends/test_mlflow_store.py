@@ -18,6 +18,7 @@ from multitrack.trackers.backends._mlflow_errors import name_error
 from multitrack.trackers.process import DELIVERED, spawn
 from multitrack.trackers.protocol import Parked, Refused, Retry
 from multitrack.trackers.records import Text
+from multitrack.trackers.retry_after import asked_wait
 
 pytest_plugins = ["mlflow_fixtures"]
 
@@ -157,10 +158,10 @@ def test_reasons_are_one_line_without_a_password():
 )
 def test_store_of_artifacts_that_answers_by_itself(status, kind, after):
     headers = {"Retry-After": "7"} if status == 429 else {}
-    with answering(status, headers=headers) as uri:
-        answer = answer_of(requests.get(uri, timeout=5).raise_for_status)
-    assert isinstance(answer, kind)
-    assert getattr(answer, "after", None) == after
+    with answering(status, headers=headers) as uri, pytest.raises(requests.HTTPError) as caught:
+        requests.get(uri, timeout=5).raise_for_status()
+    assert isinstance(name_error(caught.value), kind)
+    assert asked_wait(caught.value) == after
 
 
 @pytest.mark.slow

@@ -3,12 +3,15 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from multitrack.trackers.folder import find_runs
 from multitrack.trackers.history import read_history
+
+SHARED = Path(__file__).parents[1] / "shared"
 
 
 class Ended(NamedTuple):
@@ -59,7 +62,9 @@ def program(tmp_path):
     def run(code, *launcher):
         script = tmp_path / "program.py"
         script.write_text(code)
+        path = os.pathsep.join([str(SHARED), os.environ.get("PYTHONPATH", "")])
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "RUN_DIR": str(tmp_path)}
+        environment["PYTHONPATH"] = path
         ended = subprocess.run(
             [sys.executable, *launcher, str(script)],
             env=environment | {"MULTITRACK_DIR": str(tmp_path / "runs")},
