@@ -10,6 +10,10 @@ from multitrack.trackers.redact.names import Kind, is_plain_value, kind_of
 from multitrack.trackers.redact.spans import REDACTED
 from multitrack.trackers.redact.text import redact_text
 
+_MANY = 32
+_NUMBERS = frozenset({bool, float, int, type(None)})
+"""What holds no secret under a name that is none's."""
+
 
 def redact_tree(value: Any, name: str = "") -> Any:
     """Return a copy of a nested value without its secrets.
@@ -39,16 +43,26 @@ def _redacted_text(text: str, kind: Kind) -> str:
 
 def _redacted_mapping(mapping: Mapping[Any, Any], kind: Kind) -> dict[Any, Any]:
     named = _name_in(mapping)
+    are_clean = _have_clean_names(mapping)
     result: dict[Any, Any] = {}
     for key, value in mapping.items():
         own = kind_of(key) if isinstance(key, str) else Kind.PLAIN
         if named and key in _VALUE:
             own = max(own, named)
-        shown = redact_text(key) if isinstance(key, str) else key
+        shown = redact_text(key) if isinstance(key, str) and not are_clean else key
         if shown != key and shown in result:  # both are kept
             shown = f"{shown} ({len(result)})"
-        result[shown] = _redacted(value, max(kind, own))
+        own = max(kind, own)
+        result[shown] = value if not own and type(value) in _NUMBERS else _redacted(value, own)
     return result
+
+
+def _have_clean_names(mapping: Mapping[Any, Any]) -> bool:
+    """Tell of many names whether none holds a secret: they are looked at all at once."""
+    if len(mapping) < _MANY:
+        return False
+    names = "\n".join(key for key in mapping if isinstance(key, str))
+    return redact_text(names) == names
 
 
 def redact_table(columns: list[str], rows: list[list[Any]]) -> tuple[list[str], list[list[Any]]]:
@@ -81,6 +95,8 @@ def _redacted_list(values: list[Any] | tuple[Any, ...], kind: Kind) -> list[Any]
         named = kind_of(values[0])
         if named >= Kind.SECRET and not values[0].startswith("-"):
             return [values[0], _redacted(values[1], named)]
+    if not kind and _NUMBERS.issuperset(map(type, values)):
+        return list(values)
     if not kind and all(type(value) is str for value in values):
         return redact_command(values)
     return [_redacted(value, kind) for value in values]
