@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeAlias
 
@@ -161,8 +162,10 @@ class _Builder:
         return tree
 
     def _list(self, items: Iterable[Any], place: Place) -> list[Any]:
-        found = []
-        for number, inner in enumerate(list(items)):
+        items, found = list(items), []
+        if _are_plain_numbers(items):
+            return items
+        for number, inner in enumerate(items):
             if type(inner) is Unread:
                 self._refuse((place, str(number)), inner.reason)
                 inner = None  # noqa: PLW2901 - the others keep their places
@@ -175,6 +178,14 @@ class _Builder:
             place, name = place
             names.append(shorten(name, 100))
         self.refused.setdefault("/".join(reversed(names)), reason)
+
+
+def _are_plain_numbers(items: list[Any]) -> bool:
+    """Tell of all at once, since there may be millions, whether they are numbers as JSON has."""
+    kinds = set(map(type, items))
+    if kinds == {float}:
+        return all(map(math.isfinite, items))
+    return kinds == {int} and min(items) in INT64 and max(items) in INT64
 
 
 def _exact(value: Any, kind: type) -> str | int | float:
