@@ -21,6 +21,9 @@ SHOWN_TEXT = 10_000
 SHOWN_VALUES = 100
 """Values that are left of a list that is cut."""
 
+_LONG = frozenset({str, dict, list})
+"""What may be too long; a number never is."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -84,6 +87,8 @@ def _cut(value: Any, what: str, place: tuple[str, ...], wholes: list[Whole]) -> 
     if isinstance(value, str):
         return _cut_text(value, what, place, wholes) if len(value) > LONGEST_VALUE else value
     if not isinstance(value, dict | list) or fits(value):
+        return value
+    if isinstance(value, dict) and _LONG.isdisjoint(map(type, value.values())):
         return value
     if isinstance(value, dict):
         return {key: _cut(inner, what, (*place, key), wholes) for key, inner in value.items()}

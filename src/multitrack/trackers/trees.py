@@ -118,7 +118,7 @@ class _Builder:
 
     def _container(self, value: Any, kind: type, place: Place) -> Any:
         if kind is dict:
-            return self._tree(list(value.items()), place)
+            return dict(value) if _is_plain_tree(value) else self._tree(list(value.items()), place)
         if kind is list or kind is tuple:
             return self._list(value, place)
         parts = structure.parts_of(value)
@@ -178,6 +178,13 @@ class _Builder:
             place, name = place
             names.append(shorten(name, 100))
         self.refused.setdefault("/".join(reversed(names)), reason)
+
+
+def _is_plain_tree(tree: dict[Any, Any]) -> bool:
+    """Tell of a dict, which may have very many names, whether JSON has all of it as it is."""
+    if set(map(type, tree)) != {str} or not _are_plain_numbers(list(tree.values())):
+        return False
+    return "".join(tree).isascii() and max(map(len, tree)) <= LONGEST_NAME
 
 
 def _are_plain_numbers(items: list[Any]) -> bool:

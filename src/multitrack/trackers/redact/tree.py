@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from multitrack.trackers.redact.command import redact_command
-from multitrack.trackers.redact.names import Kind, is_plain_value, kind_of
+from multitrack.trackers.redact.names import Kind, hints_at_secret, is_plain_value, kind_of
 from multitrack.trackers.redact.spans import REDACTED
 from multitrack.trackers.redact.text import redact_text
 
@@ -43,10 +43,14 @@ def _redacted_text(text: str, kind: Kind) -> str:
 
 def _redacted_mapping(mapping: Mapping[Any, Any], kind: Kind) -> dict[Any, Any]:
     named = _name_in(mapping)
-    are_clean = _have_clean_names(mapping)
+    names = _joined(mapping) if len(mapping) >= _MANY else None
+    are_clean = names is not None and redact_text(names) == names
+    are_plain = names is not None and not hints_at_secret(names)
+    if are_clean and are_plain and not kind and _NUMBERS.issuperset(map(type, mapping.values())):
+        return dict(mapping)
     result: dict[Any, Any] = {}
     for key, value in mapping.items():
-        own = kind_of(key) if isinstance(key, str) else Kind.PLAIN
+        own = Kind.PLAIN if are_plain or not isinstance(key, str) else kind_of(key)
         if named and key in _VALUE:
             own = max(own, named)
         shown = redact_text(key) if isinstance(key, str) and not are_clean else key
@@ -57,12 +61,9 @@ def _redacted_mapping(mapping: Mapping[Any, Any], kind: Kind) -> dict[Any, Any]:
     return result
 
 
-def _have_clean_names(mapping: Mapping[Any, Any]) -> bool:
-    """Tell of many names whether none holds a secret: they are looked at all at once."""
-    if len(mapping) < _MANY:
-        return False
-    names = "\n".join(key for key in mapping if isinstance(key, str))
-    return redact_text(names) == names
+def _joined(mapping: Mapping[Any, Any]) -> str:
+    """Return all names in one text: where they are many, they are looked at all at once."""
+    return "\n".join(key for key in mapping if isinstance(key, str))
 
 
 def redact_table(columns: list[str], rows: list[list[Any]]) -> tuple[list[str], list[list[Any]]]:
