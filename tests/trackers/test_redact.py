@@ -146,3 +146,16 @@ def test_command(command, expected):
 def test_no_text_takes_long(alarm, text):
     with alarm(20):
         assert redact_text(text) == text
+
+
+@pytest.mark.parametrize("name", ["api_key", "hf_" + "a1B2" * 8, "password"])
+def test_one_secret_among_many_plain_names(name):
+    many = {f"layer_{number}": number / 2 for number in range(100)}
+    assert redact_tree(many) == many
+    value = "hunter2-hunter2" if name != "password" else 123456
+    shown = redact_tree(many | {name: value})
+    assert {key: shown[key] for key in many} == many
+    assert str(value) not in str(shown) or name.startswith("hf_")
+    assert "hf_" not in str(shown)
+    assert redact_tree(many | {"note": "hf_" + "a1B2" * 8})["note"] == REDACTED
+    assert redact_tree({"token": many | {"n": "hunter2-hunter2"}})["token"]["n"] == REDACTED

@@ -464,3 +464,18 @@ def test_shape_that_never_ends(alarm):
         assert as_tree({"x": Endless(), "lr": 0.1})["lr"] == 0.1
         with pytest.raises(TypeError):
             as_number(Endless())
+
+
+def test_many_numbers_keep_what_json_lacks():
+    many = {f"a{number}": float(number) for number in range(100)}
+    assert as_tree(many) == many
+    assert as_tree(many | {"a0": math.nan})["a0"] == "NaN"
+    assert as_tree({"list": [*many.values(), math.inf]})["list"][-1] == "Infinity"
+    assert as_tree({"list": [1, 2**70], "big": 2**70}) == {
+        "list": [1, str(2**70)],
+        "big": str(2**70),
+    }
+    assert as_tree({"list": [True, 1]})["list"][0] is True
+    taken = as_tree({"of": many})
+    many["a1"] = -1.0
+    assert taken["of"]["a1"] == 1.0, "a copy"
