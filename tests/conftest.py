@@ -4,6 +4,16 @@ import os
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "multitrack",
+    deadline=None,
+    max_examples=60,
+    derandomize="EXPLORE" not in os.environ,  # a check of one commit says the same each time
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("multitrack")
 
 
 def pytest_configure():

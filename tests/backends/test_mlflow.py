@@ -176,10 +176,8 @@ def test_params_stay_nested_below_their_group_if_the_user_wants_it(bench):
 
 def test_two_params_of_one_flat_name_are_not_merged(bench):
     tracker = bench.start()
-    with pytest.raises(Refused) as refused:
-        tracker.log_params(Params(time=NOW, values={"a/b": 1, "a": {"b": 2, "c": 3}}))
-    assert refused.value.parts == {"a/b": "two values have this name"}
-    assert bench.stored.data.params == {"a/b": "1", "a/c": "3"}
+    tracker.log_params(Params(time=NOW, values={"a/b": 1, "a": {"b": 2, "c": 3}}))
+    assert bench.stored.data.params == {"a/b": "1", "a/b_2": "2", "a/c": "3"}
 
 
 def test_summary_can_be_sorted_by_and_is_no_curve(bench):

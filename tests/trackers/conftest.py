@@ -6,20 +6,11 @@ import time
 from contextlib import closing, contextmanager
 
 import pytest
-from hypothesis import HealthCheck, settings
 from multitrack_notebook import read_notebook
 
 from multitrack import start_run
 from multitrack.trackers.folder import replace_file
 from multitrack.trackers.journal import Entry, JournalReader
-
-settings.register_profile(
-    "multitrack",
-    deadline=None,
-    max_examples=60,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
-settings.load_profile("multitrack")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import multitrack
 from multitrack.trackers.folder import RunFolder
 
 MANY = 1000
-POINTS = 400_000
+POINTS = 1_200_000
 """More than a server reads in the time of one answer."""
 
 

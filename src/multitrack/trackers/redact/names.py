@@ -238,6 +238,7 @@ _PLACEHOLDER = re.compile(
     r"<[^<>\s]{1,60}>|\[[A-Z_0-9]{1,30}\]|\W{1,4}|[\u0120\u2581].{0,30}"  # a model's tokens
     r"|\$\w+|\$\{(?:oc\.env:|env:)?[\w.]+\}|\*{3,}"  # a reference to what stands elsewhere
 )
+_LINK = re.compile(r"https?://[^\s?#@]+(?:[?#][\w=&.%\-]{0,60})?")
 _PATH = re.compile(r"(?:~|\.{1,2})?(?:/[\w.@\-]{1,100})+/?")
 
 
@@ -265,7 +266,7 @@ def _is_plain_text(text: str, kind: Kind) -> bool:
     if _NUMBER.fullmatch(text) or _PLACEHOLDER.fullmatch(text):
         return True
     if kind is Kind.LOOSE:
-        return _PATH.fullmatch(text) is not None
+        return bool(_PATH.fullmatch(text) or _LINK.fullmatch(text))
     return kind is Kind.UNSURE and not looks_random(text)
 
 

@@ -51,8 +51,10 @@ _PLACES = re.compile(
 )
 _NAME = re.compile(r"[\"' \t\]\\]{0,3}([\w.\-]+)(?: ([A-Za-z]{2,20})(?!\w))?")
 """A name and the word before it, of a text that is reversed."""
-_ANNOTATION = re.compile(r"[ \t]*[A-Za-z_][\w.]{0,40}(?:\[[\w, .|]{0,40}\])?[ \t|None]{0,8}=(?!=)")
-"""A type between a name and its value, as in Python."""
+_ANNOTATION = re.compile(
+    r"[ \t]*[A-Za-z_][A-Za-z_.]{0,40}(?:8|16|32|64)?(?:\[[\w, .|]{0,40}\])?[ \t|None]{0,8}=(?!=)"
+)
+"""A type between a name and its value, as in Python; with other digits it is a value."""
 _BLANKS = re.compile(r"[ \t]{0,8}")
 _QUOTE = re.compile(r"[bBrRuUfF]{0,2}(\"\"\"|'''|\\{0,7}[\"'])")
 _ESCAPABLE = {

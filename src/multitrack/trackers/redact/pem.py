@@ -44,8 +44,9 @@ def ends(line: str) -> bool:
 
 
 def _end_of(text: str, start: int) -> int:
-    end = _END.search(text, start)
-    if end and "-----BEGIN " not in text[start : end.start()]:
+    following = text.find("-----BEGIN ", start)  # no further: else each would be read to the end
+    end = _END.search(text, start, following if following >= 0 else len(text))
+    if end:
         return end.end()
     body = _BODY.match(text, start)
     return body.end() if body else start
