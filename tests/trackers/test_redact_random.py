@@ -6,7 +6,7 @@ import string
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from multitrack.trackers.records import Metrics
@@ -140,6 +140,7 @@ def test_a_plain_tree_stays(tree):
 
 @given(st.lists(WORDS))
 def test_a_plain_text_stays(words):
+    assume("auth tokens:" not in " ".join(words))  # which announces a secret
     assert redact_text(" ".join(words)) == " ".join(words)
 
 
