@@ -130,8 +130,9 @@ def test_what_is_asked_for_is_waited_for(start, tries, monkeypatch):
     gone.set()
     started = time.monotonic()
     courier_of(run, linger=1.5).run(gone)
-    assert tries() == 2
-    assert time.monotonic() - started >= 1
+    again = tries() - 1
+    assert again >= 1
+    assert time.monotonic() - started >= 0.9 * again, "not each hundredth of a second"
 
 
 def test_inline_run_does_not_ask_before(start, tries):
