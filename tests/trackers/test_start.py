@@ -22,14 +22,14 @@ class Config:
 
 
 def test_header_says_what_the_run_is(start, records, notebook, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["train.py", "--api-key", "abc", "--lr", "0.1"])
+    monkeypatch.setattr(sys, "argv", ["train.py", "--api-key", "xyz", "--lr", "0.1"])
     monkeypatch.setattr(sys, "orig_argv", ["python", *sys.argv])
     run = start(
         project="digits",
         name="first try",
         report_to=["notebook"],
         config=Config(),
-        tags={"team": "vision", "token": "abc"},
+        tags={"team": "vision", "token": "xyz"},
         notes="see https://me:pw@host",
     )
     (header,) = records(run)
@@ -41,7 +41,7 @@ def test_header_says_what_the_run_is(start, records, notebook, monkeypatch):
     assert header.command[-4:] == ["--api-key", "<redacted>", "--lr", "0.1"]
     assert (header.cwd, header.host.pid) == (str(Path.cwd()), os.getpid())
     assert {"multitrack", "python"} <= header.versions.keys()
-    assert "abc" not in run.folder.journal.read_text()
+    assert "xyz" not in run.folder.journal.read_text()
 
 
 @pytest.mark.parametrize(
