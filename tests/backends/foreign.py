@@ -21,7 +21,7 @@ from multitrack.trackers.kept import kept_settings
 from multitrack.trackers.protocol import Parked
 
 WORDS = st.sampled_from(
-    ["..", ".", "/", "{home}", "{home}/.ssh", "../..", "x", "{home}/work/../.ssh", "~", "a\0b", ""]
+    ["..", ".", "/", "{home}", "{home}/.ssh", "../..", "x", "{home}/lab/../.ssh", "~", "a\0b", ""]
 )
 TARGETS = st.sampled_from(["{home}", "{home}/.ssh", "{home}/.bashrc", "..", "../.ssh", "/"])
 FILES = (".bashrc", ".ssh/authorized_keys")
@@ -33,7 +33,7 @@ def make_home(home: Path) -> Path:
         path = home / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("mine\n")
-    work = home / "work"
+    work = home / "lab"
     work.mkdir()
     return work
 
@@ -103,7 +103,7 @@ def write(folder: RunFolder, home: Path, header, state, stored, links) -> None:
     courier.state.write_text(fill(state))
     courier.settings.write_text(fill({"arguments": stored, "seal": "0" * 64}))
     for place, target in links.items():
-        path = home / "work" / place
+        path = home / "lab" / place
         if not os.path.lexists(path) and not any(p.is_symlink() for p in path.parents):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.symlink_to(target.replace("{home}", str(home)))
